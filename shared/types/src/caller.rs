@@ -1,0 +1,70 @@
+//! Who calls, for which tenant, and what they may do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::TenantId;
+
+/// What a caller may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permissions {
+    /// Everything.
+    All,
+    /// These permissions only.
+    Set(Arc<BTreeSet<String>>),
+}
+
+/// The caller of one request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Whose customers.
+    pub tenant: TenantId,
+    /// The tenant's name.
+    pub tenant_name: Arc<str>,
+    /// The caller's own name, for the audit and for idempotency.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Whether it reads every tenant's changes (scoring's role).
+    pub all_tenants: bool,
+    /// The request's id in logs; not the idempotency key.
+    pub request_id: Arc<str>,
+    /// When its answer is no longer wanted.
+    pub deadline: Option<Instant>,
+}
+
+impl Caller {
+    /// A caller with every permission in one tenant.
+    #[must_use]
+    pub fn new(tenant: TenantId, tenant_name: &str, name: &str) -> Self {
+        Self {
+            tenant,
+            tenant_name: tenant_name.into(),
+            name: name.into(),
+            permissions: Permissions::All,
+            all_tenants: false,
+            request_id: "".into(),
+            deadline: None,
+        }
+    }
+
+    /// Whether the caller holds a permission.
+    #[must_use]
+    pub fn may(&self, permission: &str) -> bool {
+        match &self.permissions {
+            Permissions::All => true,
+            Permissions::Set(set) => set.contains(permission),
+        }
+    }
+
+    /// The same caller acting in another tenant; only for a caller of all tenants or the service itself.
+    #[must_use]
+    pub fn in_tenant(&self, tenant: TenantId, name: &str) -> Self {
+        Self {
+            tenant,
+            tenant_name: name.into(),
+            ..self.clone()
+        }
+    }
+}
