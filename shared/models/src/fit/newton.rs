@@ -8,6 +8,8 @@ const MAX_STEPS: u32 = 200;
 const MAX_STEP: f64 = 1.5;
 /// Log parameters stay within ±LIMIT (1e-7 to 1e7).
 const LIMIT: f64 = 16.118_095_650_958_32;
+/// Beyond ±FAR (1e-5, 1e5) a log parameter is no estimate but a direction.
+const FAR: f64 = 11.512_925_464_970_229;
 
 /// Value, gradient and Hessian of a log-likelihood in its natural parameters.
 pub(crate) struct Evaluation<const N: usize> {
@@ -96,23 +98,35 @@ fn ascend<const N: usize>(
     let mut decrement = f64::MAX;
     for iterations in 0..MAX_STEPS {
         let (gradient, negated) = in_logs(&now, &params);
-        let Some((factor, damped)) = damped_factor(&negated) else {
+        if !negated
+            .iter()
+            .flatten()
+            .chain(&gradient)
+            .all(|v| v.is_finite())
+        {
             return Err(FitError::NotConverged {
                 iterations,
                 decrement,
             });
-        };
-        let step = solve(&factor, &gradient);
-        decrement = dot(&gradient, &step);
-        let pinned =
-            (0..N).find(|&i| logs[i].abs() >= LIMIT - 1e-9 && gradient[i] * logs[i] >= 0.0);
-        if let Some(i) = pinned {
-            return Err(no_maximum(objective, i, logs[i] > 0.0, &params));
         }
-        if !damped && decrement < TOLERANCE {
+        let edge = (0..N).find(|&i| logs[i].abs() >= LIMIT - 1e-9 && gradient[i] * logs[i] >= 0.0);
+        if let Some(i) = edge {
+            return Err(no_maximum(objective, i, &logs));
+        }
+        let factor = cholesky(&negated);
+        let step = factor
+            .as_ref()
+            .map_or_else(|| uphill(&negated, &gradient), |f| solve(f, &gradient));
+        decrement = dot(&gradient, &step);
+        if let Some(factor) = &factor
+            && decrement < TOLERANCE
+        {
+            if let Some(i) = (0..N).find(|&i| logs[i].abs() > FAR) {
+                return Err(no_maximum(objective, i, &logs));
+            }
             let covariance = std::array::from_fn(|j| {
                 let unit = std::array::from_fn(|i| if i == j { 1.0 } else { 0.0 });
-                let column = solve(&factor, &unit);
+                let column = solve(factor, &unit);
                 std::array::from_fn(|i| params[i] * params[j] * column[i])
             });
             return Ok(Maximum {
@@ -144,51 +158,86 @@ fn ascend<const N: usize>(
             scale *= 0.5;
         }
         let Some(next) = moved else {
-            return Err(FitError::NotConverged {
-                iterations,
-                decrement,
-            });
+            return Err(stalled(objective, &logs, iterations, decrement));
         };
         (logs, params, now) = next;
     }
-    Err(FitError::NotConverged {
-        iterations: MAX_STEPS,
-        decrement,
-    })
+    Err(stalled(objective, &logs, MAX_STEPS, decrement))
+}
+
+/// A search that stands far out is on its way to infinity or 0, too flat to go on.
+fn stalled<const N: usize>(
+    objective: &impl Objective<N>,
+    logs: &[f64; N],
+    iterations: u32,
+    decrement: f64,
+) -> FitError {
+    match (0..N).find(|&i| logs[i].abs() > FAR) {
+        Some(i) => no_maximum(objective, i, logs),
+        None => FitError::NotConverged {
+            iterations,
+            decrement,
+        },
+    }
 }
 
 fn no_maximum<const N: usize>(
     objective: &impl Objective<N>,
     i: usize,
-    up: bool,
-    params: &[f64; N],
+    logs: &[f64; N],
 ) -> FitError {
+    let up = logs[i] > 0.0;
     FitError::NoMaximum {
         parameter: objective.names()[i],
         direction: if up { "infinity" } else { "0" },
         hint: objective.hint(i, up),
-        reached: params.to_vec(),
+        reached: logs.iter().map(|v| v.exp()).collect(),
     }
 }
 
-/// Cholesky factor of the matrix, with as much of its diagonal added as makes it positive definite.
-fn damped_factor<const N: usize>(matrix: &[[f64; N]; N]) -> Option<([[f64; N]; N], bool)> {
-    if let Some(factor) = cholesky(matrix) {
-        return Some((factor, false));
-    }
-    let scale = (0..N).fold(1e-12_f64, |m, i| m.max(matrix[i][i].abs()));
-    let mut ridge = 1e-4 * scale;
-    for _ in 0..40 {
-        let mut raised = *matrix;
-        for (i, row) in raised.iter_mut().enumerate() {
-            row[i] += ridge;
+/// Ascent direction where the surface is not concave: Newton's step with every curvature taken by its size, and
+/// flat directions as slightly curved. Eigenvectors by Jacobi's rotations.
+fn uphill<const N: usize>(matrix: &[[f64; N]; N], gradient: &[f64; N]) -> [f64; N] {
+    let mut m = *matrix;
+    let mut vectors: [[f64; N]; N] =
+        std::array::from_fn(|i| std::array::from_fn(|j| if i == j { 1.0 } else { 0.0 }));
+    for _ in 0..30 {
+        for p in 0..N {
+            for q in p + 1..N {
+                rotate(&mut m, &mut vectors, p, q);
+            }
         }
-        if let Some(factor) = cholesky(&raised) {
-            return Some((factor, true));
-        }
-        ridge *= 4.0;
     }
-    None
+    let largest = (0..N).fold(1e-300_f64, |most, i| most.max(m[i][i].abs()));
+    let mut step = [0.0; N];
+    for (i, row) in m.iter().enumerate() {
+        let along: f64 = (0..N).map(|k| vectors[k][i] * gradient[k]).sum();
+        let size = along / row[i].abs().max(1e-12 * largest);
+        for (k, part) in step.iter_mut().enumerate() {
+            *part += size * vectors[k][i];
+        }
+    }
+    step
+}
+
+/// One Jacobi rotation that clears m[p][q].
+fn rotate<const N: usize>(m: &mut [[f64; N]; N], vectors: &mut [[f64; N]; N], p: usize, q: usize) {
+    if m[p][q] == 0.0 {
+        return;
+    }
+    let theta = (m[q][q] - m[p][p]) / (2.0 * m[p][q]);
+    let tan = theta.signum() / (theta.abs() + theta.hypot(1.0));
+    let cos = 1.0 / tan.hypot(1.0);
+    let sin = tan * cos;
+    for row in m.iter_mut() {
+        (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
+    }
+    for k in 0..N {
+        (m[p][k], m[q][k]) = (cos * m[p][k] - sin * m[q][k], sin * m[p][k] + cos * m[q][k]);
+    }
+    for row in vectors.iter_mut() {
+        (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
+    }
 }
 
 fn cholesky<const N: usize>(matrix: &[[f64; N]; N]) -> Option<[[f64; N]; N]> {

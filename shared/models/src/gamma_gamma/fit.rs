@@ -41,18 +41,20 @@ pub fn fit(rows: &[Spend]) -> Result<Fit<Params>, FitError> {
             });
         }
     }
-    let mean = table
-        .m
-        .iter()
-        .zip(&table.weight)
-        .map(|(m, w)| m * w)
-        .sum::<f64>()
-        / n;
-    let starts = [(6.0, 4.0), (2.0, 3.0), (1.0, 2.0), (20.0, 6.0)]
-        .map(|(p, q)| [p, q, mean * (q - 1.0) / p]);
+    // In units of about the mean value: the scale of the currency must not matter.
+    let starts =
+        [(6.0, 4.0), (2.0, 3.0), (1.0, 2.0), (20.0, 6.0)].map(|(p, q)| [p, q, (q - 1.0) / p]);
     let correlation = table.correlation();
     let sketch = table.thinned();
-    let best = best_of(sketch.as_ref(), &table, &starts)?;
+    let unit = table.unit;
+    let mut best =
+        best_of(sketch.as_ref(), &table, &starts).map_err(|error| in_currency(error, unit))?;
+    best.params[2] *= unit;
+    best.value -= n * unit.ln();
+    for i in 0..3 {
+        best.covariance[i][2] *= unit;
+        best.covariance[2][i] *= unit;
+    }
 
     let errors: Vec<f64> = (0..3)
         .map(|i| best.covariance[i][i].max(0.0).sqrt())
@@ -89,6 +91,15 @@ pub fn fit(rows: &[Spend]) -> Result<Fit<Params>, FitError> {
     })
 }
 
+fn in_currency(mut error: FitError, unit: f64) -> FitError {
+    if let FitError::NoMaximum { reached, .. } = &mut error
+        && let Some(gamma) = reached.get_mut(2)
+    {
+        *gamma *= unit;
+    }
+    error
+}
+
 struct Group {
     x: f64,
     weight: f64,
@@ -98,6 +109,8 @@ struct Group {
 
 /// Distinct rows sorted by x, m, in chunks of one x.
 struct Table {
+    /// What `m` is measured in: a power of two near the mean value, so that dividing is exact.
+    unit: f64,
     m: Vec<f64>,
     weight: Vec<f64>,
     groups: Vec<Group>,
@@ -120,10 +133,20 @@ impl Table {
                 _ => joined.push([x, m, weight]),
             }
         }
-        Self::from_joined(&joined)
+        let n: f64 = joined.iter().map(|row| row[2]).sum();
+        let mean = joined.iter().map(|row| row[1] * row[2]).sum::<f64>() / n;
+        let unit = if mean > 0.0 {
+            mean.log2().round().exp2()
+        } else {
+            1.0
+        };
+        for row in &mut joined {
+            row[1] /= unit;
+        }
+        Self::from_joined(&joined, unit)
     }
 
-    fn from_joined(joined: &[[f64; 3]]) -> Self {
+    fn from_joined(joined: &[[f64; 3]], unit: f64) -> Self {
         let mut groups: Vec<Group> = Vec::new();
         let mut chunks: Vec<(usize, usize, usize)> = Vec::new();
         for (i, [x, m, weight]) in joined.iter().copied().enumerate() {
@@ -144,6 +167,7 @@ impl Table {
             }
         }
         Self {
+            unit,
             m: joined.iter().map(|row| row[1]).collect(),
             weight: joined.iter().map(|row| row[2]).collect(),
             groups,
@@ -168,7 +192,7 @@ impl Table {
             .step_by(every)
             .map(|i| [xs[i], self.m[i], self.weight[i]])
             .collect();
-        Some(Self::from_joined(&rows))
+        Some(Self::from_joined(&rows, self.unit))
     }
 
     fn correlation(&self) -> Correlation {
