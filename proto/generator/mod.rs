@@ -25,6 +25,17 @@ pub fn validators(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Result<S
     {
         let response = responses.contains(message.full_name());
         out.push_str(&message::implementation(&message, response, own)?);
+        if ["request_id", "validate_only"]
+            .iter()
+            .all(|field| message.get_field_by_name(field).is_some())
+        {
+            out.push_str(&format!(
+                "impl crate::methods::Mutation for {} {{\n\
+                 fn request_id(&self) -> &str {{ &self.request_id }}\n\
+                 fn validate_only(&self) -> bool {{ self.validate_only }}\n}}\n",
+                name::message(&message)
+            ));
+        }
     }
     Ok(out)
 }

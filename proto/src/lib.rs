@@ -8,8 +8,11 @@ pub mod methods;
 pub mod validate;
 
 pub use generated::google;
+pub use generated::google::r#type as types;
 pub use generated::regard::*;
-pub use methods::{METHODS, Method, PersonalField, method, method_permission, personal_fields};
+pub use methods::{
+    METHODS, Method, Mutation, PersonalField, method, method_permission, personal_fields,
+};
 pub use validate::Validate;
 
 /// The contract as an encoded `google.protobuf.FileDescriptorSet` with all imports, for reflection.

@@ -32,6 +32,15 @@ pub struct PersonalField {
     pub number: u32,
 }
 
+/// A request that writes and may be repeated: every message with `request_id` and `validate_only`.
+pub trait Mutation: prost::Message + Clone {
+    /// Names the call for its repeats; empty where the caller wants none.
+    fn request_id(&self) -> &str;
+
+    /// Whether everything is checked and nothing stored.
+    fn validate_only(&self) -> bool;
+}
+
 include!(concat!(env!("OUT_DIR"), "/methods.rs"));
 
 /// The RPC with this wire path.
