@@ -1,0 +1,175 @@
+use super::{broken, cases};
+use crate::rules::regard::testing::v1::{Blobs, Texts};
+
+fn valid() -> Texts {
+    Texts {
+        least: "ab".into(),
+        required: "x".into(),
+        present: Some(String::new()),
+        ..Texts::default()
+    }
+}
+
+#[test]
+fn lengths_count_characters() {
+    cases(
+        &valid(),
+        &[
+            (&|m| m.least = "a".into(), &["least: string.min_len"]),
+            (&|m| m.least = "é".into(), &["least: string.min_len"]),
+            (&|m| m.least = "éü".into(), &[]),
+            (&|m| m.least = String::new(), &["least: string.min_len"]),
+            (&|m| m.most = "abc".into(), &[]),
+            (&|m| m.most = "😀😀😀".into(), &[]),
+            (&|m| m.most = "abcd".into(), &["most: string.max_len"]),
+            (&|m| m.most = "éüöä".into(), &["most: string.max_len"]),
+            (&|m| m.exact = "a".into(), &["exact: string.len"]),
+            (&|m| m.exact = "ab".into(), &[]),
+            (&|m| m.exact = "abc".into(), &["exact: string.len"]),
+            (&|m| m.sized = Some("é".into()), &[]),
+            (
+                &|m| m.sized = Some("a".into()),
+                &["sized: string.min_bytes"],
+            ),
+            (
+                &|m| m.sized = Some("éü".into()),
+                &["sized: string.max_bytes"],
+            ),
+            (&|m| m.r#type = Some("é".into()), &[]),
+            (
+                &|m| m.r#type = Some("éé".into()),
+                &["type: string.len_bytes"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn contents() {
+    let id = "6f2d1c0a-1b2c-4d3e-8f90-a1b2c3d4e5f6";
+    cases(
+        &valid(),
+        &[
+            (&|m| m.pattern = "abc".into(), &[]),
+            (&|m| m.pattern = "aBc".into(), &["pattern: string.pattern"]),
+            (
+                &|m| m.pattern = "abc\n".into(),
+                &["pattern: string.pattern"],
+            ),
+            (&|m| m.uuid = Some(id.into()), &[]),
+            (&|m| m.uuid = Some(id.to_uppercase()), &[]),
+            (&|m| m.uuid = Some(String::new()), &["uuid: string.uuid"]),
+            (
+                &|m| m.uuid = Some(id.replace('-', "")),
+                &["uuid: string.uuid"],
+            ),
+            (
+                &|m| m.uuid = Some(id.replace('a', "g")),
+                &["uuid: string.uuid"],
+            ),
+            (&|m| m.uuid = Some(format!("{id}0")), &["uuid: string.uuid"]),
+            (
+                &|m| m.uuid = Some(id.replacen('-', "é", 1)),
+                &["uuid: string.uuid"],
+            ),
+            (&|m| m.among = Some("red".into()), &[]),
+            (&|m| m.among = Some("blue".into()), &["among: string.in"]),
+            (&|m| m.among = Some(String::new()), &["among: string.in"]),
+            (&|m| m.not_among = "white".into(), &[]),
+            (
+                &|m| m.not_among = "black".into(),
+                &["not_among: string.not_in"],
+            ),
+            (&|m| m.start = Some("abc".into()), &[]),
+            (&|m| m.start = Some("bab".into()), &["start: string.prefix"]),
+            (&|m| m.end = Some("xyz".into()), &[]),
+            (&|m| m.end = Some("yzx".into()), &["end: string.suffix"]),
+            (&|m| m.inside = Some("amidst".into()), &[]),
+            (
+                &|m| m.inside = Some("mi d".into()),
+                &["inside: string.contains"],
+            ),
+            (
+                &|m| m.outside = "a bad one".into(),
+                &["outside: string.not_contains"],
+            ),
+            (&|m| m.constant = Some("only".into()), &[]),
+            (
+                &|m| m.constant = Some("other".into()),
+                &["constant: string.const"],
+            ),
+            (&|m| m.email = Some("a.b+c@example.org".into()), &[]),
+            (
+                &|m| m.email = Some("a@b@c".into()),
+                &["email: string.email"],
+            ),
+            (
+                &|m| m.email = Some("a b@example.org".into()),
+                &["email: string.email"],
+            ),
+            (
+                &|m| m.email = Some("@example.org".into()),
+                &["email: string.email"],
+            ),
+            (
+                &|m| m.wrapped = Some("a".into()),
+                &["wrapped: string.min_len"],
+            ),
+            (&|m| m.wrapped = Some("ab".into()), &[]),
+        ],
+    );
+}
+
+#[test]
+fn presence() {
+    cases(
+        &valid(),
+        &[
+            (&|m| m.required = String::new(), &["required: required"]),
+            // A field that tracks presence is there even when empty.
+            (&|m| m.present = None, &["present: required"]),
+            (&|m| m.never = "x".into(), &[]),
+        ],
+    );
+}
+
+#[test]
+fn bytes() {
+    let valid = Blobs {
+        least: vec![0; 2].into(),
+        required: vec![0].into(),
+        ..Blobs::default()
+    };
+    cases(
+        &valid,
+        &[
+            (&|m| m.least = vec![0].into(), &["least: bytes.min_len"]),
+            (&|m| m.most = vec![0; 3].into(), &[]),
+            (&|m| m.most = vec![0; 4].into(), &["most: bytes.max_len"]),
+            (&|m| m.exact = Some(vec![0; 2].into()), &[]),
+            (
+                &|m| m.exact = Some(vec![0; 3].into()),
+                &["exact: bytes.len"],
+            ),
+            (&|m| m.exact = Some(vec![].into()), &["exact: bytes.len"]),
+            (&|m| m.required = vec![].into(), &["required: required"]),
+        ],
+    );
+}
+
+#[test]
+fn every_bad_field_is_named_at_once() {
+    let all = broken(&Texts {
+        most: "abcd".into(),
+        ..Texts::default()
+    });
+    assert_eq!(
+        all,
+        [
+            "least: string.min_len",
+            "most: string.max_len",
+            "required: required",
+            "present: required"
+        ]
+    );
+}
