@@ -122,29 +122,9 @@ impl Tiered {
         if let Some(entry) = self.local.hit(key, need) {
             return Ok(entry);
         }
-        loop {
+        let lead = loop {
             match self.flights.join(key, need) {
-                Part::Lead(lead) => {
-                    // Another fill may have ended between our look and our lead.
-                    let found = match self.local.peek(key, need) {
-                        None => self.ask_shared(key, need).await,
-                        found => found,
-                    };
-                    if let Some(entry) = found {
-                        lead.done(&entry);
-                        return Ok(entry);
-                    }
-                    return match self.filled(key, need, fill).await {
-                        Ok(entry) => {
-                            lead.done(&entry);
-                            Ok(entry)
-                        }
-                        Err(e) => {
-                            lead.failed();
-                            Err(e)
-                        }
-                    };
-                }
+                Part::Lead(lead) => break Some(lead),
                 Part::Follow(mut flight) => {
                     let state = flight
                         .wait_for(|s| !matches!(s, State::Running))
@@ -152,13 +132,32 @@ impl Tiered {
                         .map(|s| s.clone());
                     match state {
                         Ok(State::Done(entry)) => return Ok(entry),
-                        Ok(State::Failed) => return self.filled(key, need, fill).await,
+                        Ok(State::Failed) => break None,
                         // The leader was cancelled: somebody leads anew.
                         Ok(State::Running) | Err(_) => {}
                     }
                 }
             }
+        };
+        let found = match &lead {
+            // Another fill may have ended between our look and our lead.
+            Some(_) => match self.local.peek(key, need) {
+                None => self.ask_shared(key, need).await,
+                found => found,
+            },
+            None => None,
+        };
+        let answer = match found {
+            Some(entry) => Ok(entry),
+            None => self.filled(key, need, fill).await,
+        };
+        if let Some(lead) = lead {
+            match &answer {
+                Ok(entry) => lead.done(entry),
+                Err(_) => lead.failed(),
+            }
         }
+        answer
     }
 
     async fn filled<F, E>(

@@ -63,7 +63,8 @@ impl Redis {
             self.count_skipped(keys);
             return None;
         }
-        let trip = async { work(self.server.line().await?).await };
+        // Boxed: the driver's futures are large, and every caller's future would carry them.
+        let trip = Box::pin(async { work(self.server.line().await?).await });
         match tokio::time::timeout(ANSWER, trip).await {
             Ok(Ok(answer)) => {
                 self.breaker.succeeded();
