@@ -241,7 +241,8 @@ proptest! {
             prop_assert!(1.0 - none <= some * (1.0 + 1e-6) + 1e-12, "{none} and {some}");
             let later = weeks * 1.5 + 0.1;
             prop_assert!(purchase::no_purchase(model, &p, &s, later) <= none + 1e-15);
-            prop_assert!(purchase::expected_purchases(model, &p, &s, later) >= some * (1.0 - 1e-8));
+            let more = purchase::expected_purchases(model, &p, &s, later);
+            prop_assert!(more >= some * (1.0 - 1e-8), "{some} then {more}");
             let ratio = purchase::log_likelihood(model, &p, &Stat { t: s.t + weeks, ..s }) - ll;
             prop_assert!((ratio.exp() - none).abs() < 1e-6 + 1e-9 * ll.abs(), "P0 {none}, by likelihoods {}", ratio.exp());
         }

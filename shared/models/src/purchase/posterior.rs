@@ -126,55 +126,63 @@ impl Posterior {
         }
     }
 
-    /// ∫ p⁻¹ [1 − (1 + pH/β)^−k] Beta(p; a, stay) dp, by the trapezoid rule in u with logit p = centre + width · sinh u,
-    /// halved until it settles.
+    /// ∫ p⁻¹ [1 − (1 + pH/β)^−k] Beta(p; a, stay) dp over y = logit p, on both sides of the density's mode: each shape
+    /// has its own reach, 1/a below and 1/stay above. Double exponential rule, halved until it settles.
     fn integral(&self, h: f64) -> f64 {
         let (a, b) = (self.a, self.stay);
         let ln_beta = ln_gamma(a.min(b)) - ln_rising(a.max(b), a.min(b));
-        let centre = a.ln() - b.ln();
-        let width = (1.0 + 1.0 / a + 1.0 / b).sqrt();
+        let mode = a.ln() - b.ln();
         let ratio = h / self.beta;
-        let value = |u: f64| {
-            let y = centre + width * u.sinh();
+        let value = |y: f64| {
             let (ln_p, ln_q) = (-logistic(-y).1, -logistic(y).1);
             let p = ln_p.exp();
-            // Purchases an active customer of dropout p makes, (1 − e^…)/p; its limit at p = 0 is kH/β.
+            // Purchases of an active customer of dropout p; the limit at p = 0 is kH/β.
             let made = if p * ratio * self.k < 1e-12 {
                 self.k * ratio
             } else {
                 -(-self.k * (p * ratio).ln_1p()).exp_m1() / p
             };
-            made * (a * ln_p + b * ln_q - ln_beta).exp() * width * u.cosh()
+            made * (a * ln_p + b * ln_q - ln_beta).exp()
         };
-        let reach = 7.0;
-        let mut n = 256.0_f64;
-        let mut step = 2.0 * reach / n;
-        let mut sum = (0..=256_u32)
-            .map(|i| value(-reach + step * f64::from(i)))
-            .sum::<f64>();
-        let mut last = sum * step;
-        while n < 300_000.0 {
-            let mut i = 0.0;
-            while i < n {
-                sum += value(-reach + step * (i + 0.5));
-                i += 1.0;
-            }
-            n *= 2.0;
-            step *= 0.5;
-            let now = sum * step;
-            let settled = (now - last).abs() <= 1e-11 * now.abs();
-            last = now;
-            if settled {
-                break;
-            }
-        }
+        let below = half_line(|y| value(mode - y), 1.0 / a);
+        let above = half_line(|y| value(mode + y), 1.0 / b);
         let most = self.k * ratio;
-        if last.is_finite() {
-            last.clamp(0.0, most)
+        let sum = below + above;
+        if sum.is_finite() {
+            sum.clamp(0.0, most)
         } else {
             most
         }
     }
+}
+
+/// ∫ from 0 to ∞ of a smooth function that falls as exp(−y/scale) in the end (Takahasi, Mori 1974).
+fn half_line(value: impl Fn(f64) -> f64, scale: f64) -> f64 {
+    const FROM: f64 = -4.5;
+    let to = (800.0 * (1.0 + scale)).ln() + 1.0;
+    let at = |u: f64| {
+        let e = (-u).exp();
+        let y = (u - e).exp();
+        value(y) * y * (1.0 + e)
+    };
+    let mut n = 256_u32;
+    let mut step = (to - FROM) / f64::from(n);
+    let mut sum: f64 = (0..=n).map(|i| at(FROM + step * f64::from(i))).sum();
+    let mut last = sum * step;
+    while n < 1 << 18 {
+        sum += (0..n)
+            .map(|i| at(FROM + step * (f64::from(i) + 0.5)))
+            .sum::<f64>();
+        n *= 2;
+        step *= 0.5;
+        let now = sum * step;
+        let settled = (now - last).abs() <= 1e-11 * now.abs();
+        last = now;
+        if settled {
+            break;
+        }
+    }
+    last
 }
 
 /// A horizon in weeks that is usable: 0 for negative and undefined ones, at most a million.
@@ -226,5 +234,47 @@ impl Iterator for Reaches {
             self.survival = (self.survival - self.mass).max(0.0);
         }
         Some((self.j, reach))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_and_integral_agree() {
+        let shapes = [
+            (0.8, 2.4),
+            (1.0, 1.0),
+            (1e-4, 3.0),
+            (3.0, 1e-5),
+            (1e-3, 1e-3),
+            (500.0, 20.0),
+            (2.0, 1e5),
+            (1e5, 1e5),
+        ];
+        for (a, stay) in shapes {
+            for (k, beta, h) in [
+                (0.3, 40.0, 39.0),
+                (30.0, 40.0, 39.0),
+                (2000.0, 500.0, 520.0),
+                (0.2, 4.4, 300.0),
+            ] {
+                let posterior = Posterior {
+                    alive: 1.0,
+                    left: 0.0,
+                    k,
+                    beta,
+                    a,
+                    stay,
+                };
+                let (series, integral) = (posterior.expected(h), posterior.integral(h));
+                let off = (series / integral - 1.0).abs();
+                assert!(
+                    off < 1e-9,
+                    "a {a}, B {stay}, k {k}, β {beta}, H {h}: {series} and {integral}"
+                );
+            }
+        }
     }
 }
