@@ -3,10 +3,13 @@
 mod check;
 mod field;
 mod known;
+mod literal;
 mod message;
 mod method;
 mod name;
+mod range;
 mod rule;
+mod single;
 
 use prost_reflect::DescriptorPool;
 

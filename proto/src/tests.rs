@@ -1,9 +1,14 @@
 //! The generated checks, rule by rule, at, under and over each limit.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::semicolon_if_nothing_returned
+)]
 
 mod contract;
 mod lists;
+mod standard;
 mod texts;
 mod values;
 mod wild;
@@ -23,8 +28,11 @@ fn broken(message: &impl Validate) -> Vec<String> {
     }
 }
 
+/// A change to a valid message, and what it breaks.
+type Case<'a, M> = (&'a dyn Fn(&mut M), &'a [&'a str]);
+
 /// Checks one change to a valid message at a time.
-fn cases<M: Validate + Clone>(valid: &M, cases: &[(&dyn Fn(&mut M), &[&str])]) {
+fn cases<M: Validate + Clone>(valid: &M, cases: &[Case<'_, M>]) {
     assert_eq!(
         broken(valid),
         Vec::<String>::new(),

@@ -155,8 +155,8 @@ fn timestamps() {
                 &|m| m.between = at(4_102_444_800, 0),
                 &["between: timestamp.range"],
             ),
-            (&|m| m.after = at(10, 5), &["after: timestamp.gt"]),
-            (&|m| m.after = at(10, 6), &[]),
+            (&|m| m.after = at(10, 5_000), &["after: timestamp.gt"]),
+            (&|m| m.after = at(10, 5_001), &[]),
             (&|m| m.past = at(now - 5, 0), &[]),
             (&|m| m.past = at(now + 60, 0), &["past: timestamp.lt_now"]),
             (&|m| m.future = at(now + 60, 0), &[]),
@@ -184,8 +184,8 @@ fn durations() {
     cases(
         &valid,
         &[
-            (&|m| m.wait = span(0, 1), &[]),
-            (&|m| m.wait = span(0, 0), &["wait: duration.range"]),
+            (&|m| m.wait = span(0, 1_000), &[]),
+            (&|m| m.wait = span(0, 999), &["wait: duration.range"]),
             (&|m| m.wait = span(60, 0), &[]),
             (&|m| m.wait = span(60, 1), &["wait: duration.range"]),
             (&|m| m.any = span(-1, -5), &[]),

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// Longest map key that is shown in a path, in characters; keys are the caller's text.
-const KEY_SHOWN: usize = 32;
+const KEY_SHOWN: usize = 64;
 
 /// Where a value lies in a message, as a list on the stack: building it costs nothing while all is well.
 #[derive(Clone, Copy, Debug)]
