@@ -6,8 +6,8 @@ Needs protovalidate (1.2), grpcio-tools and googleapis-common-protos. From the f
         tests/protos/regard/testing/v1/rules.proto regard/common/v1/options.proto buf/validate/validate.proto
     PYTHONPATH=OUT python tests/standard/cases.py > tests/standard/cases.txt
 
-Times are whole microseconds, the resolution of that library. Values are well formed (real days, finite numbers, declared enum numbers), since the suite refuses others even where the
-standard does not.
+Times are whole microseconds, the resolution of that library. Values are well formed (real days, finite numbers,
+declared enum numbers), since the suite refuses others even where the standard does not.
 """
 
 import random
