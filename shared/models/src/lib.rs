@@ -9,6 +9,7 @@ pub mod attitude;
 pub mod bgnbd;
 pub mod clv;
 pub mod fit;
+pub mod forecast;
 pub mod gamma_gamma;
 pub mod holdout;
 pub mod mbgnbd;

@@ -1,7 +1,8 @@
 //! What one customer may do in the next weeks: the whole distribution, not only its mean.
 //!
 //! Exact sums, no simulation. The intervals hold the customer's own chance (purchases, dropout) and what is unknown of
-//! the customer's rate; the uncertainty of the model's parameters is not in them (on CDNOW it is below 1% of the width).
+//! the customer's rate; the uncertainty of the model's parameters is not in them (see [`crate::forecast`] for totals,
+//! where it matters).
 
 use crate::gamma_gamma;
 use crate::purchase::{Model, Params, Posterior, horizon};

@@ -6,7 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use regard_models::predictive::Purchases;
 use regard_models::purchase::{self, Params};
 use regard_models::simulate::{self, Customer, Market};
-use regard_models::{FitError, Model, Parameters, Spend, Stat, bgnbd, gamma_gamma, mbgnbd};
+use regard_models::{
+    FitError, Model, Parameters, Spend, Stat, bgnbd, forecast, gamma_gamma, mbgnbd,
+};
 
 const TRUTH: Params = Params {
     r: 0.35,
@@ -137,6 +139,27 @@ fn intervals_cover_what_they_claim() {
         assert!((0.88..=0.92).contains(&coverage), "{model:?}: {coverage}");
         assert!(held as f64 >= 0.9 * stats.len() as f64, "{model:?}: {held}");
     }
+}
+
+#[test]
+fn totals_are_covered() {
+    let mut held = 0;
+    for seed in 0..60 {
+        let customers = market(Model::BgNbd, 1_500, 1_000 + seed);
+        let stats: Vec<Stat> = customers.iter().map(|c| c.stat).collect();
+        let fit = bgnbd::fit(&stats).unwrap();
+        let total = forecast::total(Model::BgNbd, &fit, &stats, 39.0, 0.9, None).unwrap();
+        let actual: u64 = customers.iter().map(|c| c.future).sum();
+        held += usize::from((total.interval.low..=total.interval.high).contains(&(actual as f64)));
+        assert!(total.parameter_error > 0.0 && total.mean_interval.high < total.interval.high);
+        let mean: f64 = stats
+            .iter()
+            .map(|s| bgnbd::expected_purchases(&fit.params, s, 39.0))
+            .sum();
+        assert!((total.mean / mean - 1.0).abs() < 1e-12);
+    }
+    // 90% of 60 with three standard deviations of chance.
+    assert!((47..=60).contains(&held), "{held} of 60");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Maximum likelihood for Gamma-Gamma, each customer once.
 
+use rayon::prelude::*;
+
 use super::Params;
 use crate::fit::{
     CHUNK, Correlation, Evaluation, Fit, FitError, Grade, NO_HOLDOUT, Objective, Parameters,
@@ -125,7 +127,11 @@ impl Table {
             .filter(|s| s.x > 0.0 && s.m > 0.0)
             .map(|s| [s.x, s.m, s.weight].map(f64::to_bits))
             .collect();
-        sorted.sort_unstable();
+        if sorted.len() > CHUNK {
+            sorted.par_sort_unstable();
+        } else {
+            sorted.sort_unstable();
+        }
         let mut joined: Vec<[f64; 3]> = Vec::with_capacity(sorted.len());
         for [x, m, weight] in sorted.into_iter().map(|row| row.map(f64::from_bits)) {
             match joined.last_mut() {

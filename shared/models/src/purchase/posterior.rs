@@ -73,6 +73,30 @@ impl Posterior {
         self.alive * sum
     }
 
+    /// Mean and variance of the purchases in the next `weeks` weeks. Where the series would be too long the variance
+    /// is an upper bound, P(alive) · E[N²].
+    #[must_use]
+    pub fn moments(&self, weeks: f64) -> (f64, f64) {
+        let h = horizon(weeks);
+        if h == 0.0 || self.alive == 0.0 {
+            return (0.0, 0.0);
+        }
+        if self.last_term(h) > MAX_TERMS {
+            let made = self.k * h / self.beta;
+            return (
+                self.expected(weeks),
+                self.alive * made * (1.0 + h / self.beta + made),
+            );
+        }
+        let (mut first, mut second) = (0.0, 0.0);
+        for (j, reach) in self.reaches(h) {
+            first += reach;
+            second += (2.0 * j - 1.0) * reach;
+        }
+        let mean = self.alive * first;
+        (mean, (self.alive * second - mean * mean).max(0.0))
+    }
+
     /// Probability of at least `j` purchases in the next `weeks` weeks, for any `j`; no iteration over 1..j.
     #[must_use]
     pub fn at_least(&self, j: f64, weeks: f64) -> f64 {
