@@ -52,15 +52,18 @@ pub struct Settings {
     pub stale: Duration,
     /// Bound of the in-process cache, in bytes of keys, vectors and values.
     pub capacity: u64,
+    /// The longest that a request waits for Redis; later is a miss.
+    pub answer: Duration,
 }
 
 impl Default for Settings {
-    /// Ten minutes, one second, 64 MiB.
+    /// Ten minutes, one second, 64 MiB, 100 ms.
     fn default() -> Self {
         Self {
             ttl: Duration::from_secs(600),
             stale: Duration::from_secs(1),
             capacity: 64 << 20,
+            answer: Duration::from_millis(100),
         }
     }
 }

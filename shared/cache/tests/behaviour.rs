@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regard_cache::{Cache, Entry, Key, Local, Mark, Redis, Settings, Slot, Tiered, Vector};
-use regard_testkit::{CacheKind, TestCache, run};
+use regard_testkit::{CacheKind, RedisServer, TestCache, run};
 use regard_types::Uuid;
 
-const TTL: Duration = Duration::from_secs(1);
+const TTL: Duration = Duration::from_secs(2);
 
 fn settings(ttl: Duration) -> Settings {
     Settings {
         ttl,
+        stale: ttl,
         ..Settings::default()
     }
 }
@@ -209,6 +210,22 @@ async fn in_redis() -> Redis {
     Redis::open(&url, &settings(TTL)).unwrap()
 }
 
+/// A cluster refuses requests that name keys of several slots.
+async fn in_cluster() -> (Redis, RedisServer) {
+    let server = RedisServer::start_cluster().await;
+    (Redis::open(&server.url(), &settings(TTL)).unwrap(), server)
+}
+
+async fn by_sentinel() -> (Redis, RedisServer, RedisServer) {
+    let server = RedisServer::start().await;
+    let sentinel = server.start_sentinel().await;
+    (
+        Redis::open(&sentinel.url(), &settings(TTL)).unwrap(),
+        server,
+        sentinel,
+    )
+}
+
 async fn tiered() -> Tiered {
     Tiered::new(settings(TTL), Some(in_redis().await))
 }
@@ -227,6 +244,20 @@ macro_rules! on_all_caches {
             #[test]
             fn redis() {
                 super::run(async { super::$name(super::in_redis().await).await });
+            }
+            #[test]
+            fn cluster() {
+                super::run(async {
+                    let (cache, _server) = super::in_cluster().await;
+                    super::$name(cache).await;
+                });
+            }
+            #[test]
+            fn sentinel() {
+                super::run(async {
+                    let (cache, _server, _sentinel) = super::by_sentinel().await;
+                    super::$name(cache).await;
+                });
             }
             #[test]
             fn tiered() {

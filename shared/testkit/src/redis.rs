@@ -30,7 +30,7 @@ pub struct Redis {
 pub fn redis() -> Redis {
     static OWN: OnceLock<Result<RedisServer, String>> = OnceLock::new();
     let base = std::env::var("REGARD_TEST_REDIS_URL").unwrap_or_else(|_| {
-        match OWN.get_or_init(RedisServer::open) {
+        match OWN.get_or_init(|| RedisServer::open(Kind::Single)) {
             Ok(server) => server.url(),
             Err(why) => panic!("{why}"),
         }
@@ -81,8 +81,21 @@ fn command(address: &str, lines: &[&str]) -> Result<String, String> {
     talk().map_err(|e| e.to_string())
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Single,
+    /// All slots on one node: enough to see what a cluster refuses.
+    Cluster,
+    /// Watches the server on this port under the name [`SERVICE`].
+    Sentinel(u16),
+}
+
+/// The name by which a test's Sentinel knows its server.
+const SERVICE: &str = "main";
+
 /// A private Redis on a port that stays its own over stops and starts.
 pub struct RedisServer {
+    kind: Kind,
     port: u16,
     folder: TempDir,
     program: PathBuf,
@@ -95,14 +108,47 @@ impl RedisServer {
     /// # Panics
     /// When it does not start; the message says why.
     pub async fn start() -> Self {
-        match tokio::task::spawn_blocking(Self::open).await {
+        Self::start_kind(Kind::Single).await
+    }
+
+    /// Starts a cluster of one node.
+    ///
+    /// # Panics
+    /// When it does not start; the message says why.
+    pub async fn start_cluster() -> Self {
+        let server = Self::start_kind(Kind::Cluster).await;
+        let address = format!("127.0.0.1:{}", server.port);
+        if let Err(why) = command(&address, &["CLUSTER ADDSLOTSRANGE 0 16383"]) {
+            panic!("{why}");
+        }
+        let limit = Instant::now() + START_LIMIT;
+        while command(&address, &["GET x"]).is_ok_and(|answer| answer.starts_with("-CLUSTERDOWN")) {
+            assert!(
+                Instant::now() < limit,
+                "the cluster at {address} stays down"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server
+    }
+
+    /// Starts a Sentinel that watches this server.
+    ///
+    /// # Panics
+    /// When it does not start; the message says why.
+    pub async fn start_sentinel(&self) -> Self {
+        Self::start_kind(Kind::Sentinel(self.port)).await
+    }
+
+    async fn start_kind(kind: Kind) -> Self {
+        match tokio::task::spawn_blocking(move || Self::open(kind)).await {
             Ok(Ok(server)) => server,
             Ok(Err(why)) => panic!("{why}"),
             Err(e) => panic!("{e}"),
         }
     }
 
-    fn open() -> Result<Self, String> {
+    fn open(kind: Kind) -> Result<Self, String> {
         let program = programs::redis_server()?;
         let mut why = String::new();
         for _ in 0..5 {
@@ -111,6 +157,7 @@ impl RedisServer {
                 .tempdir()
                 .map_err(|e| e.to_string())?;
             let mut server = Self {
+                kind,
                 port: free_port(),
                 folder,
                 program: program.clone(),
@@ -124,26 +171,34 @@ impl RedisServer {
         Err(format!("Redis did not start: {why}"))
     }
 
+    fn settings(&self) -> String {
+        let common = format!(
+            "port {}\nbind 127.0.0.1\ndir {}\ndaemonize no\n",
+            self.port,
+            self.folder.path().display()
+        );
+        let more = match self.kind {
+            Kind::Single => format!("save \"\"\nappendonly no\ndatabases {DATABASES}\n"),
+            Kind::Cluster => {
+                format!(
+                    "save \"\"\nappendonly no\ncluster-enabled yes\ncluster-port {}\n",
+                    free_port()
+                )
+            }
+            Kind::Sentinel(port) => format!("sentinel monitor {SERVICE} 127.0.0.1 {port} 1\n"),
+        };
+        common + &more
+    }
+
     fn launch(&mut self) -> Result<(), String> {
         let folder = self.folder.path();
-        let args: Vec<String> = [
-            "--port",
-            &self.port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            &folder.display().to_string(),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--databases",
-            &DATABASES.to_string(),
-            "--daemonize",
-            "no",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        let file = folder.join("redis.conf");
+        std::fs::create_dir_all(folder).map_err(|e| e.to_string())?;
+        std::fs::write(&file, self.settings()).map_err(|e| e.to_string())?;
+        let mut args = vec![file.display().to_string()];
+        if matches!(self.kind, Kind::Sentinel(_)) {
+            args.push("--sentinel".to_owned());
+        }
         let guard = Guard::start(
             Command::new("sh"),
             folder,
@@ -154,7 +209,7 @@ impl RedisServer {
         )?;
         let limit = Instant::now() + START_LIMIT;
         while Instant::now() < limit && !guard.ended() {
-            if self.is_ours(folder) {
+            if self.is_ours(&file) {
                 self.guard = Some(guard);
                 return Ok(());
             }
@@ -165,26 +220,28 @@ impl RedisServer {
         Err(log)
     }
 
-    /// The server that answers works in our folder.
-    fn is_ours(&self, folder: &Path) -> bool {
+    /// The server that answers was started with our file.
+    fn is_ours(&self, file: &Path) -> bool {
         let ask = || -> std::io::Result<bool> {
             let stream = TcpStream::connect(("127.0.0.1", self.port))?;
             stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-            (&stream).write_all(b"CONFIG GET dir\r\n")?;
-            // *2, $3, dir, $n, the folder
-            let folder = folder.canonicalize()?;
-            Ok(BufReader::new(stream)
+            (&stream).write_all(b"INFO server\r\nQUIT\r\n")?;
+            let theirs = BufReader::new(stream)
                 .lines()
-                .nth(4)
-                .transpose()?
-                .is_some_and(|line| Path::new(&line) == folder))
+                .map_while(Result::ok)
+                .find_map(|line| line.strip_prefix("config_file:").map(str::to_owned));
+            Ok(theirs.is_some_and(|theirs| Path::new(&theirs) == file))
         };
         ask().unwrap_or(false)
     }
 
-    /// `redis://127.0.0.1:port`
+    /// Where a client finds it: `redis://127.0.0.1:port`, or the cluster's or the Sentinel's form.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        match self.kind {
+            Kind::Single => format!("redis://127.0.0.1:{}", self.port),
+            Kind::Cluster => format!("redis+cluster://127.0.0.1:{}", self.port),
+            Kind::Sentinel(_) => format!("redis+sentinel://127.0.0.1:{}/{SERVICE}", self.port),
+        }
     }
 
     /// The port, the same over stops and starts.
@@ -205,10 +262,7 @@ impl RedisServer {
     /// When it does not start, for example because another process took the port.
     pub async fn start_again(&mut self) {
         self.stop();
-        if let Err(why) = std::fs::create_dir_all(self.folder.path())
-            .map_err(|e| e.to_string())
-            .and_then(|()| self.launch())
-        {
+        if let Err(why) = self.launch() {
             panic!("Redis did not start again on port {}: {why}", self.port);
         }
     }

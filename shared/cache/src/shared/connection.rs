@@ -16,8 +16,6 @@ use redis::{
 use tokio::sync::Mutex;
 
 const CONNECT: Duration = Duration::from_millis(500);
-/// The longest that a request waits for Redis.
-pub(crate) const ANSWER: Duration = Duration::from_millis(100);
 const RETRIES: usize = 2;
 
 /// A Redis url that cannot be used.
@@ -32,10 +30,12 @@ pub(crate) enum Server {
     Single {
         client: Client,
         manager: OnceLock<ConnectionManager>,
+        answer: Duration,
     },
     Sentinel {
         client: Mutex<SentinelClient>,
         line: Mutex<Option<MultiplexedConnection>>,
+        answer: Duration,
     },
     Cluster {
         client: ClusterClient,
@@ -44,7 +44,7 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    pub(crate) fn parse(url: &str) -> Result<Self, RedisError> {
+    pub(crate) fn parse(url: &str, answer: Duration) -> Result<Self, RedisError> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(RedisError("it has no scheme".to_owned()));
         };
@@ -58,6 +58,7 @@ impl Server {
                 return Ok(Self::Single {
                     client,
                     manager: OnceLock::new(),
+                    answer,
                 });
             }
         };
@@ -73,16 +74,16 @@ impl Server {
             .map(|host| format!("{plain}://{login}{at}{host}"))
             .collect();
         if kind == 'c' {
-            Self::cluster(&nodes)
+            Self::cluster(&nodes, answer)
         } else {
-            Self::sentinel(&nodes, parts, tls)
+            Self::sentinel(&nodes, parts, tls, answer)
         }
     }
 
-    fn cluster(nodes: &[String]) -> Result<Self, RedisError> {
+    fn cluster(nodes: &[String], answer: Duration) -> Result<Self, RedisError> {
         let client = ClusterClientBuilder::new(nodes.iter().map(String::as_str))
             .connection_timeout(CONNECT)
-            .response_timeout(ANSWER)
+            .response_timeout(answer)
             .retries(u32::try_from(RETRIES).unwrap_or_default())
             .build()
             .map_err(|e| RedisError(e.to_string()))?;
@@ -96,6 +97,7 @@ impl Server {
         nodes: &[String],
         mut path: impl Iterator<Item = &'a str>,
         tls: bool,
+        answer: Duration,
     ) -> Result<Self, RedisError> {
         let wrong = |e: redis::RedisError| RedisError(e.to_string());
         let service = path.next().filter(|s| !s.is_empty());
@@ -128,6 +130,7 @@ impl Server {
         Ok(Self::Sentinel {
             client,
             line: Mutex::new(None),
+            answer,
         })
     }
 
@@ -138,26 +141,34 @@ impl Server {
 
     pub(crate) async fn line(&self) -> RedisResult<Line> {
         match self {
-            Self::Single { client, manager } => {
+            Self::Single {
+                client,
+                manager,
+                answer,
+            } => {
                 if let Some(manager) = manager.get() {
                     return Ok(Line::Single(manager.clone()));
                 }
                 let config = ConnectionManagerConfig::new()
                     .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(ANSWER))
+                    .set_response_timeout(Some(*answer))
                     .set_number_of_retries(RETRIES)
                     .set_max_delay(CONNECT);
                 let made = ConnectionManager::new_lazy_with_config(client.clone(), config)?;
                 Ok(Line::Single(manager.get_or_init(|| made).clone()))
             }
-            Self::Sentinel { client, line } => {
+            Self::Sentinel {
+                client,
+                line,
+                answer,
+            } => {
                 let mut line = line.lock().await;
                 if let Some(line) = &*line {
                     return Ok(Line::Sentinel(line.clone()));
                 }
                 let config = AsyncConnectionConfig::new()
                     .set_connection_timeout(Some(CONNECT))
-                    .set_response_timeout(Some(ANSWER));
+                    .set_response_timeout(Some(*answer));
                 let made = client
                     .lock()
                     .await

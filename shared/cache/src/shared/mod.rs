@@ -11,7 +11,7 @@ use redis::{RedisResult, Script};
 
 use breaker::Breaker;
 pub use connection::RedisError;
-use connection::{ANSWER, Line, Server};
+use connection::{Line, Server};
 
 use crate::count::Count;
 use crate::{Cache, Entry, Key, Settings};
@@ -21,13 +21,14 @@ const CHUNK: usize = 256;
 /// Requests at a time where each goes alone.
 const ABREAST: usize = 32;
 
-/// The cache in Redis. A failure is a miss, counted; nothing waits longer than 100 ms; after ten failures in
+/// The cache in Redis. A failure is a miss, counted; nothing waits longer than `answer`; after ten failures in
 /// a row Redis is left alone for a second at a time.
 pub struct Redis {
     server: Server,
     breaker: Breaker,
     script: Script,
     life_ms: u64,
+    answer: Duration,
     count: Count,
 }
 
@@ -38,12 +39,13 @@ impl Redis {
     /// The url is none that is understood; the message tells the forms.
     pub fn open(url: &str, settings: &Settings) -> Result<Self, RedisError> {
         Ok(Self {
-            server: Server::parse(url)?,
+            server: Server::parse(url, settings.answer)?,
             breaker: Breaker::new(),
             script: Script::new(include_str!("put.lua")),
             // A life of 0 is refused by the server.
             life_ms: u64::try_from(settings.ttl.max(Duration::from_secs(1)).as_millis())
                 .unwrap_or(u64::MAX),
+            answer: settings.answer,
             count: Count::new("redis"),
         })
     }
@@ -65,7 +67,7 @@ impl Redis {
         }
         // Boxed: the driver's futures are large, and every caller's future would carry them.
         let trip = Box::pin(async { work(self.server.line().await?).await });
-        match tokio::time::timeout(ANSWER, trip).await {
+        match tokio::time::timeout(self.answer, trip).await {
             Ok(Ok(answer)) => {
                 self.breaker.succeeded();
                 return Some(answer);
