@@ -210,22 +210,6 @@ async fn in_redis() -> Redis {
     Redis::open(&url, &settings(TTL)).unwrap()
 }
 
-/// A cluster refuses requests that name keys of several slots.
-async fn in_cluster() -> (Redis, RedisServer) {
-    let server = RedisServer::start_cluster().await;
-    (Redis::open(&server.url(), &settings(TTL)).unwrap(), server)
-}
-
-async fn by_sentinel() -> (Redis, RedisServer, RedisServer) {
-    let server = RedisServer::start().await;
-    let sentinel = server.start_sentinel().await;
-    (
-        Redis::open(&sentinel.url(), &settings(TTL)).unwrap(),
-        server,
-        sentinel,
-    )
-}
-
 async fn tiered() -> Tiered {
     Tiered::new(settings(TTL), Some(in_redis().await))
 }
@@ -246,20 +230,6 @@ macro_rules! on_all_caches {
                 super::run(async { super::$name(super::in_redis().await).await });
             }
             #[test]
-            fn cluster() {
-                super::run(async {
-                    let (cache, _server) = super::in_cluster().await;
-                    super::$name(cache).await;
-                });
-            }
-            #[test]
-            fn sentinel() {
-                super::run(async {
-                    let (cache, _server, _sentinel) = super::by_sentinel().await;
-                    super::$name(cache).await;
-                });
-            }
-            #[test]
             fn tiered() {
                 super::run(async { super::$name(super::tiered().await).await });
             }
@@ -268,7 +238,18 @@ macro_rules! on_all_caches {
                 super::run(async { super::$name(super::tiered_alone().await).await });
             }
         }
-    )+};
+    )+
+
+        /// One server for the whole suite: a cluster and a Sentinel take seconds to start.
+        async fn all_of_it(server: &RedisServer, url: &str) {
+            $(
+                let node = redis::Client::open(format!("redis://127.0.0.1:{}", server.port())).unwrap();
+                let mut node = node.get_connection().unwrap();
+                redis::cmd("FLUSHALL").exec(&mut node).unwrap();
+                $name(Redis::open(url, &settings(TTL)).unwrap()).await;
+            )+
+        }
+    };
 }
 
 on_all_caches!(
@@ -281,3 +262,21 @@ on_all_caches!(
     an_entry_ends_after_its_life_and_the_same_version_renews_it,
     thirty_two_writers_leave_the_newest,
 );
+
+/// A cluster refuses requests that name keys of several slots.
+#[test]
+fn a_cluster_does_all_of_it() {
+    run(async {
+        let server = RedisServer::start_cluster().await;
+        all_of_it(&server, &server.url()).await;
+    });
+}
+
+#[test]
+fn a_server_found_by_sentinel_does_all_of_it() {
+    run(async {
+        let server = RedisServer::start().await;
+        let sentinel = server.start_sentinel().await;
+        all_of_it(&server, &sentinel.url()).await;
+    });
+}
