@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use regard_models::predictive::{Purchases, Total};
 use regard_models::purchase::{self, Params};
 use regard_models::special::{beta_inc, digamma, ln_gamma, ln_rising, trigamma};
-use regard_models::{Model, Spend, Stat, bgnbd, clv, gamma_gamma};
+use regard_models::{Model, Parameters, Spend, Stat, bgnbd, clv, gamma_gamma};
 use support::close;
 
 const MODELS: [Model; 2] = [Model::BgNbd, Model::MbgNbd];
@@ -262,6 +262,24 @@ proptest! {
                 prop_assert!((0.0..=1.0).contains(&pmf) && (0.0..=1.0).contains(&cdf));
                 prop_assert!(n == 0 || (cdf - future.cdf(n - 1) - pmf).abs() < 1e-7, "{n}: {pmf}");
             }
+        }
+    }
+
+    #[test]
+    fn fits_of_anything_end(rows in prop::collection::vec(any_stat(), 10..60), values in prop::collection::vec(0.0..1e5_f64, 60)) {
+        for model in MODELS {
+            match purchase::fit(model, &rows) {
+                Ok(fit) => {
+                    let numbers = [fit.params.values(), fit.standard_errors.values()].concat();
+                    prop_assert!(fit.log_likelihood.is_finite() && numbers.iter().all(|v| v.is_finite() && *v > 0.0), "{fit:?}");
+                }
+                Err(e) => prop_assert!(!e.to_string().contains("NaN"), "{e}"),
+            }
+        }
+        let spends: Vec<Spend> = rows.iter().zip(&values).map(|(s, m)| Spend::new(s.x, *m)).collect();
+        match gamma_gamma::fit(&spends) {
+            Ok(fit) => prop_assert!(fit.log_likelihood.is_finite() && fit.standard_errors.values().iter().all(|v| v.is_finite() && *v > 0.0)),
+            Err(e) => prop_assert!(!e.to_string().contains("NaN"), "{e}"),
         }
     }
 
