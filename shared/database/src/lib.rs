@@ -1,1 +1,28 @@
-//! regard-database
+//! regard-database: how a service keeps its truth. Three doors lead to a connection ([`Database::read`],
+//! [`Database::mutate`], [`Database::system`]), on SQLite and PostgreSQL alike; every mutation writes its records, its
+//! changes (lanes), its audit entry and its idempotency row in one transaction. [`feed`] lets others follow the changes.
+//!
+//! It knows tenants, records and versions; it knows nothing of customers, orders or scores.
+
+mod bulk;
+mod database;
+mod door;
+mod engine;
+mod error;
+pub mod feed;
+mod lane;
+mod lease;
+pub mod migration;
+mod row;
+mod tx;
+
+pub use bulk::{ColumnData, Conflict};
+pub use database::{Database, DatabaseSettings};
+pub use door::{Answer, Change, Command, Positions, Read, System, Write};
+pub use engine::Engine;
+pub use error::{StoreError, retry_busy};
+pub use lease::Lease;
+pub use migration::{Step, Table};
+pub use row::Row;
+pub use sea_orm::Value;
+pub use tx::Tx;

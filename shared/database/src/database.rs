@@ -1,0 +1,361 @@
+//! A service's database: its pools, lanes, clock and ids.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use regard_types::{Clock, IdKey, IdSecret, Micros, Service, TenantId};
+use sea_orm::{ConnectionTrait as _, DbErr, TransactionTrait as _};
+use sea_orm_migration::migrator::MigratorTraitSelf;
+use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
+use sqlx::pool::PoolOptions;
+use sqlx::{Postgres, Sqlite};
+use uuid::Uuid;
+
+use crate::engine::{Engine, Open, Pools, postgres_options};
+use crate::error::StoreError;
+use crate::feed::{Feed, Hub};
+use crate::lane::Lanes;
+use crate::migration::frame;
+use crate::tx::Tx;
+
+/// How to reach a database and what it may take. [`DatabaseSettings::new`] gives the defaults.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// `sqlite:///path/file.db` or `postgres://user@host/name`.
+    pub url: String,
+    /// Connections (readers on SQLite, which has one writer besides). Default 20: the 16 lanes and some readers.
+    pub max_connections: u32,
+    /// How long a caller waits for a connection or a lane, milliseconds. Default 2,000.
+    pub acquire_ms: u64,
+    /// The longest that one statement may run on PostgreSQL, milliseconds; 0 for no limit. Default 30,000.
+    pub statement_timeout_ms: u64,
+    /// Whether opening brings the schema up to date; if not, an outdated schema is an error. Default true.
+    pub migrate: bool,
+    /// Whether a transaction pooler such as `PgBouncer` stands between. Default false.
+    pub pooler: bool,
+    /// How long opening waits for a server that does not answer yet, milliseconds. Default 30,000.
+    pub open_wait_ms: u64,
+    /// Whether SQLite flushes every commit to the disk. Without, commits survive the death of the process but not
+    /// always that of the machine. Default false.
+    pub sqlite_full_sync: bool,
+    /// How often a lane's position is told to a watcher when nothing happens, milliseconds. Default 1,000.
+    pub heartbeat_ms: u64,
+    /// For the proof that the feed's safety is needed: positions are taken outside of the transaction. Tests only.
+    #[doc(hidden)]
+    pub hazard: bool,
+}
+
+impl DatabaseSettings {
+    /// The defaults for a URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 20,
+            acquire_ms: 2_000,
+            statement_timeout_ms: 30_000,
+            migrate: true,
+            pooler: false,
+            open_wait_ms: 30_000,
+            sqlite_full_sync: false,
+            heartbeat_ms: 1_000,
+            hazard: false,
+        }
+    }
+}
+
+/// A service's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Database(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub service: Service,
+    pub pools: Pools,
+    pub clock: Clock,
+    pub lanes: Arc<Lanes>,
+    pub settings: DatabaseSettings,
+    pub hub: Hub,
+    secret: IdSecret,
+    keys: RwLock<HashMap<TenantId, IdKey>>,
+}
+
+/// Tenants whose keys are kept; more only cost deriving them again.
+const KEYS: usize = 10_000;
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Database({}, {:?})", self.0.service, self.engine())
+    }
+}
+
+impl Database {
+    /// Opens a service's database: waits for the server, brings the schema up to date (under a lock: replicas may
+    /// start at once), makes the feed's first epoch.
+    ///
+    /// # Errors
+    /// [`StoreError::Down`] if the server does not answer in time; [`StoreError::Corrupt`] for a bad URL, a failed
+    /// migration, or an outdated schema where `migrate` is off.
+    pub async fn open(
+        settings: &DatabaseSettings,
+        service: Service,
+        migrations: Vec<Box<dyn MigrationTrait>>,
+        clock: Clock,
+        secret: IdSecret,
+    ) -> Result<Self, StoreError> {
+        let pools = Pools::connect(settings).await?;
+        let steps = Steps(
+            frame()
+                .into_iter()
+                .chain(migrations)
+                .map(Arc::from)
+                .collect(),
+        );
+        steps.apply(&pools, settings).await?;
+        let tx = begin(&pools, None).await?;
+        let (lanes, epoch) = prepare(&tx, clock.now()).await?;
+        tx.commit().await?;
+        let wait = Duration::from_millis(settings.acquire_ms);
+        Ok(Self(Arc::new(Shared {
+            service,
+            pools,
+            clock,
+            lanes: Lanes::new(lanes, wait),
+            settings: settings.clone(),
+            hub: Hub::new(epoch),
+            secret,
+            keys: RwLock::default(),
+        })))
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.0.pools.engine()
+    }
+
+    /// The service that it belongs to.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        self.0.service
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The present.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        self.0.clock.now()
+    }
+
+    /// The id secret.
+    #[must_use]
+    pub fn secret(&self) -> &IdSecret {
+        &self.0.secret
+    }
+
+    /// A tenant's id key.
+    #[must_use]
+    pub fn ids(&self, tenant: TenantId) -> IdKey {
+        if let Some(key) = self
+            .0
+            .keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&tenant)
+        {
+            return key.clone();
+        }
+        let key = self.0.secret.tenant(tenant);
+        let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KEYS {
+            keys.clear();
+        }
+        keys.insert(tenant, key.clone());
+        key
+    }
+
+    /// The feed's epoch as last seen.
+    #[must_use]
+    pub fn epoch(&self) -> Uuid {
+        self.0.hub.epoch()
+    }
+
+    /// The change feed.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        Feed(self.clone())
+    }
+
+    /// Connections (open, idle), writer and readers together; for metrics and tests.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        match &self.0.pools {
+            Pools::Sqlite { writer, reader } => (
+                writer.size() + reader.size(),
+                writer.num_idle() + reader.num_idle(),
+            ),
+            Pools::Postgres { pool, .. } => (pool.size(), pool.num_idle()),
+        }
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match &self.0.pools {
+            Pools::Sqlite { reader, .. } => {
+                sqlx::query("SELECT 1").execute(reader).await.map(|_| ())?
+            }
+            Pools::Postgres { pool, .. } => {
+                sqlx::query("SELECT 1")
+                    .persistent(false)
+                    .execute(pool)
+                    .await
+                    .map(|_| ())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends watchers and closes all connections (on SQLite this moves the log into the file). Call it at exit.
+    pub async fn close(&self) {
+        self.0.hub.close();
+        self.0.pools.close().await;
+    }
+}
+
+/// A transaction that may write, without the frame of the doors.
+pub(crate) async fn begin(pools: &Pools, tenant: Option<TenantId>) -> Result<Tx, StoreError> {
+    Ok(match pools {
+        Pools::Sqlite { writer, .. } => {
+            Tx::sqlite(Open::<Sqlite>::begin(writer, "BEGIN IMMEDIATE".to_owned()).await?)
+        }
+        Pools::Postgres { pool, pooler, .. } => Tx::postgres(
+            Open::<Postgres>::begin(pool, pools.begin_text("BEGIN", tenant)).await?,
+            *pooler,
+        ),
+    })
+}
+
+/// A transaction that reads one snapshot.
+pub(crate) async fn begin_read(pools: &Pools, tenant: Option<TenantId>) -> Result<Tx, StoreError> {
+    Ok(match pools {
+        Pools::Sqlite { reader, .. } => {
+            Tx::sqlite(Open::<Sqlite>::begin(reader, "BEGIN".to_owned()).await?)
+        }
+        Pools::Postgres { pool, pooler, .. } => {
+            let text = pools.begin_text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant);
+            Tx::postgres(Open::<Postgres>::begin(pool, text).await?, *pooler)
+        }
+    })
+}
+
+/// The number of lanes, and the epoch (the first one is made here).
+async fn prepare(tx: &Tx, now: Micros) -> Result<(u16, Uuid), StoreError> {
+    let row = tx
+        .fetch_one("SELECT count(*) FROM lane", vec![])
+        .await?
+        .ok_or(StoreError::Missing)?;
+    let lanes = u16::try_from(row.get::<i64>(0)?).map_err(StoreError::corrupt)?;
+    let first = "INSERT INTO feed (ordinal, epoch, created) SELECT 1, $1, $2 WHERE NOT EXISTS (SELECT 1 FROM feed) \
+                 ON CONFLICT (ordinal) DO NOTHING";
+    tx.run(first, vec![Uuid::new_v4().into(), now.0.into()])
+        .await?;
+    let row = tx
+        .fetch_one(crate::feed::EPOCH, vec![])
+        .await?
+        .ok_or(StoreError::Missing)?;
+    Ok((lanes, row.get(0)?))
+}
+
+/// All schema steps of a service, the frame's first.
+struct Steps(Vec<Arc<dyn MigrationTrait>>);
+
+/// "regard" as a number: the key of the migrations' lock.
+const LOCK: i64 = 0x7265_6761_7264;
+
+impl Steps {
+    async fn apply(&self, pools: &Pools, settings: &DatabaseSettings) -> Result<(), StoreError> {
+        let (conn, mode) = match pools {
+            Pools::Sqlite { writer, .. } => (
+                sea_orm::SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone()),
+                Some(sea_orm::SqliteTransactionMode::Immediate),
+            ),
+            Pools::Postgres { .. } => {
+                // a connection of its own: migrations have no statement timeout
+                let direct = DatabaseSettings {
+                    statement_timeout_ms: 0,
+                    ..settings.clone()
+                };
+                let pool = PoolOptions::<Postgres>::new().max_connections(1);
+                let pool = pool.connect_with(postgres_options(&direct)?).await?;
+                (
+                    sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(pool),
+                    None,
+                )
+            }
+        };
+        if settings.migrate {
+            let options = sea_orm::TransactionOptions {
+                sqlite_transaction_mode: mode,
+                ..Default::default()
+            };
+            let tx = conn.begin_with_options(options).await?;
+            if matches!(pools, Pools::Postgres { .. }) {
+                tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
+                    .await?;
+            }
+            self.up(&tx, None).await?;
+            tx.commit().await?;
+        } else {
+            let pending = self.get_pending_migrations_read_only(&conn).await?;
+            if let Some(first) = pending.first() {
+                let message = format!(
+                    "the schema lacks {} steps, first {}; run `regard migrate`",
+                    pending.len(),
+                    first.name()
+                );
+                return Err(StoreError::corrupt(message));
+            }
+        }
+        if matches!(pools, Pools::Postgres { .. }) {
+            conn.close().await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl MigratorTraitSelf for Steps {
+    fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
+        self.0
+            .iter()
+            .map(|step| Box::new(Again(step.clone())) as Box<dyn MigrationTrait>)
+            .collect()
+    }
+}
+
+/// A step that is asked for more than once.
+struct Again(Arc<dyn MigrationTrait>);
+
+impl MigrationName for Again {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Again {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.0.up(manager).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        self.0.use_transaction()
+    }
+}

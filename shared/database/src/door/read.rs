@@ -1,0 +1,51 @@
+//! The reading door.
+
+use std::ops::Deref;
+use std::time::Instant;
+
+use regard_types::Caller;
+
+use crate::Database;
+use crate::database::begin_read;
+use crate::error::StoreError;
+use crate::tx::Tx;
+
+/// One snapshot of the store, read only. Drop it as soon as the rows are read.
+#[derive(Debug)]
+pub struct Read(Tx);
+
+impl Deref for Read {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        &self.0
+    }
+}
+
+/// Refuses work whose answer nobody waits for.
+pub(super) fn in_time(caller: &Caller) -> Result<(), StoreError> {
+    match caller.deadline {
+        Some(deadline) if deadline <= Instant::now() => Err(StoreError::Late),
+        _ => Ok(()),
+    }
+}
+
+impl Database {
+    /// A snapshot for a caller's reads, in its tenant.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] without a free connection, [`StoreError::Late`] past the caller's deadline,
+    /// [`StoreError::Down`].
+    pub async fn read(&self, caller: &Caller) -> Result<Read, StoreError> {
+        in_time(caller)?;
+        Ok(Read(begin_read(&self.0.pools, Some(caller.tenant)).await?))
+    }
+
+    /// A snapshot for the service's own reads over all tenants (jobs, feed, snapshots).
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn read_system(&self) -> Result<Read, StoreError> {
+        Ok(Read(begin_read(&self.0.pools, None).await?))
+    }
+}

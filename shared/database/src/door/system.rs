@@ -1,0 +1,73 @@
+//! The service's own door: feed apply, daily roll, retention. Several tenants, no audit.
+
+use std::ops::Deref;
+
+use regard_types::{ChangeToken, Fault, Micros, TenantId};
+
+use super::frame::Frame;
+use super::{Change, Positions};
+use crate::Database;
+use crate::database::begin;
+use crate::error::{StoreError, retry_busy};
+use crate::tx::Tx;
+
+/// An open transaction of the service itself. Dropped, it rolls back. Every row operation still names its tenant.
+pub struct System {
+    tx: Tx,
+    frame: Frame,
+}
+
+impl Deref for System {
+    type Target = Tx;
+
+    fn deref(&self) -> &Tx {
+        &self.tx
+    }
+}
+
+impl Database {
+    /// Opens a transaction of the service itself.
+    ///
+    /// # Errors
+    /// Busy or down as the store is.
+    pub async fn system(&self) -> Result<System, StoreError> {
+        let frame = Frame::new(self).await?;
+        let tx = retry_busy(|| begin(&self.0.pools, None)).await?;
+        Ok(System { tx, frame })
+    }
+}
+
+impl System {
+    /// The time of this transaction.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        self.frame.at
+    }
+
+    /// As [`crate::Write::reserve`]; only where changes are made.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reserve(&mut self, n: u32) -> Result<Positions, Fault> {
+        self.frame.reserve(&self.tx, n).await
+    }
+
+    /// Adds a change of a tenant.
+    pub fn change(&mut self, tenant: TenantId, change: Change) {
+        self.frame.change(tenant, change);
+    }
+
+    /// Writes changes, commits, and wakes watchers. The token is empty if nothing changed.
+    ///
+    /// # Errors
+    /// As [`crate::Write::commit`].
+    pub async fn commit(mut self) -> Result<ChangeToken, Fault> {
+        let token = self.frame.token();
+        self.frame.write(&self.tx, None, None).await?;
+        self.tx.commit().await?;
+        if token.is_some() {
+            self.frame.db.0.hub.wake();
+        }
+        Ok(token.map(ChangeToken::one).unwrap_or_default())
+    }
+}

@@ -1,0 +1,235 @@
+//! The two engines, their pools, and how a transaction begins and ends on each.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use regard_types::TenantId;
+use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Database as Driver, Postgres, Sqlite};
+use sqlx_core::transaction::TransactionManager as _;
+
+use crate::DatabaseSettings;
+use crate::error::StoreError;
+
+/// A relational store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file; one writer at a time.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+pub(crate) enum Pools {
+    Sqlite {
+        writer: sqlx::Pool<Sqlite>,
+        reader: sqlx::Pool<Sqlite>,
+    },
+    Postgres {
+        pool: sqlx::Pool<Postgres>,
+        pooler: bool,
+        statement_timeout_ms: u64,
+    },
+}
+
+/// A connection inside a transaction. Dropped before `commit`, it rolls back.
+pub(crate) struct Open<DB: Driver> {
+    pub conn: PoolConnection<DB>,
+    open: bool,
+}
+
+/// A connection that has not begun yet: one that is dropped here may be in any state and is closed.
+struct Starting<DB: Driver>(Option<PoolConnection<DB>>);
+
+impl<DB: Driver> Drop for Starting<DB> {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.as_mut() {
+            conn.close_on_drop();
+        }
+    }
+}
+
+impl<DB: Driver> Open<DB>
+where
+    for<'c> &'c mut DB::Connection: sqlx::Executor<'c, Database = DB>,
+{
+    /// Begins with a text of ours, which may hold further statements after its BEGIN.
+    pub async fn begin(pool: &sqlx::Pool<DB>, sql: String) -> Result<Self, sqlx::Error> {
+        use sqlx::SqlSafeStr as _;
+        let mut starting = Starting(Some(pool.acquire().await?));
+        let mut failed = None;
+        if let Some(conn) = starting.0.as_mut() {
+            let begun =
+                DB::TransactionManager::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await;
+            if let Err(error) = begun {
+                // refused by the server: the connection is sound, but sqlx does not know that a transaction is open
+                let answered = matches!(error, sqlx::Error::Database(_));
+                let left = answered
+                    && sqlx::Executor::execute(&mut **conn, "ROLLBACK")
+                        .await
+                        .is_ok();
+                if !left {
+                    return Err(error);
+                }
+                failed = Some(error);
+            }
+        }
+        match (starting.0.take(), failed) {
+            (_, Some(error)) => Err(error),
+            (Some(conn), None) => Ok(Self { conn, open: true }),
+            (None, None) => Err(sqlx::Error::PoolClosed),
+        }
+    }
+}
+
+impl<DB: Driver> Open<DB> {
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::commit(&mut self.conn).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl<DB: Driver> Drop for Open<DB> {
+    fn drop(&mut self) {
+        if self.open {
+            // queued here, run when the connection goes back to its pool
+            DB::TransactionManager::start_rollback(&mut self.conn);
+        }
+    }
+}
+
+impl Pools {
+    pub fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite { .. } => Engine::Sqlite,
+            Self::Postgres { .. } => Engine::Postgres,
+        }
+    }
+
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        if settings.url.starts_with("sqlite:") {
+            return Self::connect_sqlite(settings).await;
+        }
+        let options = postgres_options(settings)?;
+        let mut pause = Duration::from_millis(50);
+        let began = std::time::Instant::now();
+        loop {
+            match pool::<Postgres>(settings, settings.max_connections)
+                .connect_with(options.clone())
+                .await
+            {
+                Ok(pool) => {
+                    return Ok(Self::Postgres {
+                        pool,
+                        pooler: settings.pooler,
+                        statement_timeout_ms: settings.statement_timeout_ms,
+                    });
+                }
+                Err(error) => {
+                    let error = StoreError::from(error);
+                    let waits = matches!(error, StoreError::Down(_) | StoreError::Busy(_));
+                    if !waits
+                        || began.elapsed() + pause > Duration::from_millis(settings.open_wait_ms)
+                    {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, "the database does not answer yet, trying again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(2));
+                }
+            }
+        }
+    }
+
+    async fn connect_sqlite(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(&settings.url)?;
+        if settings.url.contains(":memory:") || settings.url.contains("mode=memory") {
+            return Err(StoreError::corrupt(
+                "SQLite in memory has no second connection; give a file",
+            ));
+        }
+        // NORMAL in WAL mode survives kill -9 of the process (the log is in the page cache of the system); only a
+        // crash of the machine can lose the last commits. FULL flushes each commit.
+        let synchronous = if settings.sqlite_full_sync {
+            SqliteSynchronous::Full
+        } else {
+            SqliteSynchronous::Normal
+        };
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .busy_timeout(Duration::from_millis(settings.acquire_ms))
+            .foreign_keys(true)
+            .statement_cache_capacity(512)
+            .pragma("temp_store", "memory")
+            .pragma("cache_size", "-16384")
+            .disable_statement_logging();
+        let writer = pool::<Sqlite>(settings, 1)
+            .connect_with(options.clone())
+            .await?;
+        let options = options.pragma("query_only", "on");
+        let reader = pool::<Sqlite>(settings, settings.max_connections.max(1))
+            .connect_with(options)
+            .await?;
+        Ok(Self::Sqlite { writer, reader })
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, reader } => {
+                // readers first: the last connection to close moves the log into the file
+                reader.close().await;
+                writer.close().await;
+            }
+            Self::Postgres { pool, .. } => pool.close().await,
+        }
+    }
+
+    /// What a PostgreSQL transaction begins with, in one trip.
+    pub fn begin_text(&self, begin: &str, tenant: Option<TenantId>) -> String {
+        let mut sql = begin.to_owned();
+        if let Self::Postgres {
+            pooler: true,
+            statement_timeout_ms,
+            ..
+        } = self
+        {
+            // a pooler takes no start-up options
+            sql.push_str(&format!(
+                "; SET LOCAL statement_timeout = {statement_timeout_ms}"
+            ));
+        }
+        if let Some(tenant) = tenant {
+            sql.push_str(&format!("; SET LOCAL regard.tenant = '{}'", tenant.0));
+        }
+        sql
+    }
+}
+
+fn pool<DB: Driver>(settings: &DatabaseSettings, size: u32) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(size)
+        .min_connections(0)
+        .acquire_timeout(Duration::from_millis(settings.acquire_ms))
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+pub(crate) fn postgres_options(
+    settings: &DatabaseSettings,
+) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(&settings.url)?
+        .application_name("regard")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    if settings.pooler {
+        return Ok(options);
+    }
+    let timeout = settings.statement_timeout_ms.to_string();
+    Ok(options.options([("statement_timeout", timeout.as_str())]))
+}

@@ -1,0 +1,318 @@
+//! A transaction on either engine. It implements sea-orm's `ConnectionTrait`, so entities and query builders run in it,
+//! and offers plain statements and bulk forms. `AssertSqlSafe` stays in this crate: statements are texts of ours, values
+//! are always bound.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Value,
+    Values,
+};
+use sea_query_sqlx::SqlxValues;
+use sqlx::{AssertSqlSafe, Postgres, Sqlite};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::engine::{Engine, Open};
+use crate::error::StoreError;
+use crate::row::Row;
+
+/// An open transaction. Statements run one after another; dropped, it rolls back.
+pub struct Tx {
+    engine: Engine,
+    persistent: bool,
+    pub(crate) inner: Mutex<Inner>,
+    /// A statement failed. PostgreSQL answers COMMIT with a silent rollback then, so commit is refused on both engines.
+    failed: AtomicBool,
+}
+
+pub(crate) enum Inner {
+    Sqlite(Open<Sqlite>),
+    Postgres(Open<Postgres>),
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tx({:?})", self.engine)
+    }
+}
+
+/// A text of ours as sqlx wants it, without a copy where it is static.
+pub(crate) fn safe(sql: Cow<'static, str>) -> sqlx::SqlStr {
+    use sqlx::SqlSafeStr as _;
+    match sql {
+        Cow::Borrowed(sql) => sql.into_sql_str(),
+        Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
+    }
+}
+
+impl Tx {
+    pub(crate) fn sqlite(open: Open<Sqlite>) -> Self {
+        let inner = Mutex::new(Inner::Sqlite(open));
+        Self {
+            engine: Engine::Sqlite,
+            persistent: true,
+            inner,
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn postgres(open: Open<Postgres>, pooler: bool) -> Self {
+        let inner = Mutex::new(Inner::Postgres(open));
+        Self {
+            engine: Engine::Postgres,
+            persistent: !pooler,
+            inner,
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Whether statements stay prepared (not behind a pooler).
+    pub(crate) fn persistent(&self) -> bool {
+        self.persistent
+    }
+
+    pub(crate) fn note<T>(&self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(StoreError::corrupt(
+                "a statement failed and its transaction was to be committed all the same",
+            ));
+        }
+        match self.inner.into_inner() {
+            Inner::Sqlite(open) => open.commit().await?,
+            Inner::Postgres(open) => open.commit().await?,
+        }
+        Ok(())
+    }
+
+    async fn rows(
+        &self,
+        sql: sqlx::SqlStr,
+        values: Values,
+    ) -> Result<Vec<QueryResult>, sqlx::Error> {
+        let values = SqlxValues(values);
+        let result = match &mut *self.inner.lock().await {
+            Inner::Sqlite(open) => {
+                let query = sqlx::query_with::<Sqlite, _>(sql, values);
+                query
+                    .fetch_all(&mut *open.conn)
+                    .await
+                    .map(|rows| rows.into_iter().map(Into::into).collect())
+            }
+            Inner::Postgres(open) => {
+                let query =
+                    sqlx::query_with::<Postgres, _>(sql, values).persistent(self.persistent);
+                query
+                    .fetch_all(&mut *open.conn)
+                    .await
+                    .map(|rows| rows.into_iter().map(Into::into).collect())
+            }
+        };
+        self.note(result)
+    }
+
+    async fn row(
+        &self,
+        sql: sqlx::SqlStr,
+        values: Values,
+    ) -> Result<Option<QueryResult>, sqlx::Error> {
+        let values = SqlxValues(values);
+        let result = match &mut *self.inner.lock().await {
+            Inner::Sqlite(open) => {
+                let query = sqlx::query_with::<Sqlite, _>(sql, values);
+                query
+                    .fetch_optional(&mut *open.conn)
+                    .await
+                    .map(|row| row.map(Into::into))
+            }
+            Inner::Postgres(open) => {
+                let query =
+                    sqlx::query_with::<Postgres, _>(sql, values).persistent(self.persistent);
+                query
+                    .fetch_optional(&mut *open.conn)
+                    .await
+                    .map(|row| row.map(Into::into))
+            }
+        };
+        self.note(result)
+    }
+
+    async fn exec(&self, sql: sqlx::SqlStr, values: Values) -> Result<ExecResult, sqlx::Error> {
+        let values = SqlxValues(values);
+        let result = match &mut *self.inner.lock().await {
+            Inner::Sqlite(open) => sqlx::query_with::<Sqlite, _>(sql, values)
+                .execute(&mut *open.conn)
+                .await
+                .map(Into::into),
+            Inner::Postgres(open) => {
+                let query =
+                    sqlx::query_with::<Postgres, _>(sql, values).persistent(self.persistent);
+                query.execute(&mut *open.conn).await.map(Into::into)
+            }
+        };
+        self.note(result)
+    }
+
+    /// All rows of a statement with places `$1`, `$2`, … (the same text on both engines).
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn fetch(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let rows = self.rows(safe(sql.into()), Values(values)).await?;
+        Ok(rows.into_iter().map(Row).collect())
+    }
+
+    /// The first row of a statement, if any.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn fetch_one(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.row(safe(sql.into()), Values(values)).await?.map(Row))
+    }
+
+    /// Runs a statement; the number of rows it touched.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn run(
+        &self,
+        sql: impl Into<Cow<'static, str>>,
+        values: Vec<Value>,
+    ) -> Result<u64, StoreError> {
+        Ok(self
+            .exec(safe(sql.into()), Values(values))
+            .await?
+            .rows_affected())
+    }
+
+    /// All rows of a statement over many ids: `{in}` in the text stands for the test against them, as in
+    /// `SELECT id, name FROM customer WHERE tenant = $1 AND id {in}`. One prepared statement whatever their number;
+    /// the ids are bound after `values`.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn fetch_in(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        ids: &[Uuid],
+    ) -> Result<Vec<Row>, StoreError> {
+        let place = values.len() + 1;
+        let result = match &mut *self.inner.lock().await {
+            Inner::Sqlite(open) => {
+                let sql = sql.replace(
+                    "{in}",
+                    &format!("IN (SELECT unhex(value) FROM json_each(${place}))"),
+                );
+                let mut args =
+                    sqlx::IntoArguments::<Sqlite>::into_arguments(SqlxValues(Values(values)));
+                sqlx::Arguments::add(&mut args, json_ids(ids)).map_err(StoreError::Corrupt)?;
+                let query = sqlx::query_with::<Sqlite, _>(safe(sql.into()), args);
+                query
+                    .fetch_all(&mut *open.conn)
+                    .await
+                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+            }
+            Inner::Postgres(open) => {
+                let sql = sql.replace("{in}", &format!("= ANY(${place})"));
+                let mut args =
+                    sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
+                sqlx::Arguments::add(&mut args, ids).map_err(StoreError::Corrupt)?;
+                let query = sqlx::query_with::<Postgres, _>(safe(sql.into()), args)
+                    .persistent(self.persistent);
+                query
+                    .fetch_all(&mut *open.conn)
+                    .await
+                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+            }
+        };
+        Ok(self.note(result)?)
+    }
+}
+
+/// A JSON array of hexadecimal texts.
+fn json_ids(ids: &[Uuid]) -> String {
+    let mut text = String::with_capacity(ids.len() * 35 + 2);
+    text.push('[');
+    let mut buffer = Uuid::encode_buffer();
+    for (i, id) in ids.iter().enumerate() {
+        text.push_str(if i == 0 { "\"" } else { ",\"" });
+        text.push_str(id.simple().encode_lower(&mut buffer));
+        text.push('"');
+    }
+    text.push(']');
+    text
+}
+
+fn query_error(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(error.into()))
+}
+
+fn exec_error(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        match self.engine {
+            Engine::Sqlite => DbBackend::Sqlite,
+            Engine::Postgres => DbBackend::Postgres,
+        }
+    }
+
+    async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        let values = stmt.values.unwrap_or(Values(Vec::new()));
+        self.exec(safe(stmt.sql.into()), values)
+            .await
+            .map_err(exec_error)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        let result = match &mut *self.inner.lock().await {
+            Inner::Sqlite(open) => sqlx::Executor::execute(&mut *open.conn, sql)
+                .await
+                .map(Into::into),
+            Inner::Postgres(open) => sqlx::Executor::execute(&mut *open.conn, sql)
+                .await
+                .map(Into::into),
+        };
+        self.note(result).map_err(exec_error)
+    }
+
+    async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let values = stmt.values.unwrap_or(Values(Vec::new()));
+        self.row(safe(stmt.sql.into()), values)
+            .await
+            .map_err(query_error)
+    }
+
+    async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let values = stmt.values.unwrap_or(Values(Vec::new()));
+        self.rows(safe(stmt.sql.into()), values)
+            .await
+            .map_err(query_error)
+    }
+}
