@@ -1,1 +1,8 @@
-fn main() {}
+//! `regard`: see the library of the same name.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    regard::main()
+}

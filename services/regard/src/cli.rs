@@ -1,0 +1,41 @@
+//! What can be typed. Each command's arguments and work lie in `cmd/<command>.rs`.
+
+use clap::{Parser, Subcommand};
+
+use crate::cmd;
+
+/// Measures how satisfied, how loyal and how valuable each customer is, how likely to leave, and why.
+#[derive(Debug, Parser)]
+#[command(name = "regard", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fit a purchase or value model to a file of sufficient statistics, or predict from one.
+    #[command(subcommand)]
+    Model(cmd::model::Model),
+    /// Score the customers of an order file: no server needed.
+    Score(cmd::score::Score),
+    /// Make a market of known truth: customers, orders and answers as CSV files.
+    Simulate(cmd::simulate::Simulate),
+    /// Show the configuration in effect and where each value comes from.
+    Config(cmd::config::ConfigCommand),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What the command could not do, in words for a person.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Model(command) => command.run(),
+            Command::Score(command) => command.run(),
+            Command::Simulate(command) => command.run(),
+            Command::Config(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What values may be.
+
+use std::ops::RangeInclusive;
+
+use toml::Value;
+
+use super::Settings;
+
+/// Whether one value fits by itself; else what was expected.
+pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
+    if let Value::Integer(number) = value {
+        let allowed = whole(key);
+        return if allowed.contains(number) {
+            Ok(())
+        } else {
+            Err(format!(
+                "a whole number, {} to {}",
+                allowed.start(),
+                allowed.end()
+            ))
+        };
+    }
+    let Value::String(text) = value else {
+        return Ok(());
+    };
+    let expect = |fits: bool, expected: &str| {
+        if fits {
+            Ok(())
+        } else {
+            Err(expected.to_owned())
+        }
+    };
+    let starts = |schemes: &[&str]| text.is_empty() || schemes.iter().any(|s| text.starts_with(s));
+    match key {
+        "data.folder" => expect(!text.is_empty(), "the path of a folder"),
+        "server.listen" => expect(
+            is_address(text),
+            "an address with a port, such as 127.0.0.1:7400",
+        ),
+        "server.metrics_listen" => expect(
+            text.is_empty() || is_address(text),
+            "empty, or an address with a port, such as 127.0.0.1:7401",
+        ),
+        "log.format" => expect(matches!(text.as_str(), "pretty" | "json"), "pretty or json"),
+        "log.level" => expect(
+            !text.is_empty(),
+            "error, warn, info, debug, trace, or a filter such as info,regard_scoring=debug",
+        ),
+        "secrets.id_secret" => {
+            let fits = text.is_empty()
+                || (text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()));
+            expect(
+                fits,
+                "empty, or 64 hexadecimal digits (for example from `openssl rand -hex 32`)",
+            )
+        }
+        "cache.redis_url" => expect(
+            starts(&[
+                "redis://",
+                "rediss://",
+                "redis+sentinel://",
+                "rediss+sentinel://",
+            ]),
+            "empty, or redis://host:6379",
+        ),
+        key if key.ends_with(".database.url") => expect(
+            starts(&["postgres://", "postgresql://", "sqlite:"]),
+            "empty (SQLite in the data folder), or postgres://user:password@host/name",
+        ),
+        key if key.ends_with("_address") => expect(
+            starts(&["http://", "https://"]),
+            "empty (in this process), or http://host:7400",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn whole(key: &str) -> RangeInclusive<i64> {
+    match key {
+        "server.message_max_bytes" => 1_024..=67_108_864,
+        "server.default_deadline_ms" | "scoring.stale_ms" => 1..=3_600_000,
+        "server.drain_grace_ms" => 0..=600_000,
+        "server.concurrency_max" | "scoring.batch_max" => 1..=100_000,
+        "scoring.poll_ms" => 1..=60_000,
+        "cache.capacity" => 1..=100_000_000,
+        key if key.ends_with(".max_connections") => 1..=1_000,
+        _ => 1..=600_000,
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host_fits = !host.is_empty()
+            && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+        host_fits && !host.contains(['/', ' ']) && port.parse::<u16>().is_ok()
+    })
+}
+
+/// What must hold between values: the key and the problem.
+pub(super) fn together(settings: &Settings) -> Result<(), (&'static str, String)> {
+    if settings.secrets.id_secret.is_set() && !settings.secrets.id_secret_file.is_empty() {
+        return Err((
+            "secrets.id_secret_file",
+            "secrets.id_secret is set too; keep one of them".to_owned(),
+        ));
+    }
+    for (index, key) in settings.identity.keys.iter().enumerate() {
+        let problem = match (key.key.is_set(), key.key_file.is_some()) {
+            (true, true) => "key and key_file are both set; keep one of them",
+            (false, false) => "neither key nor key_file is set; set one of them",
+            (true, false) if key.key.reveal().chars().count() < 32 => {
+                "key is short; expected 32 characters or more"
+            }
+            _ if key.tenant.is_empty() => "tenant is empty; expected the name of a tenant",
+            _ if key.name.is_empty() => "name is empty; expected who uses the key",
+            _ => continue,
+        };
+        return Err(("identity.keys", format!("entry {index}: {problem}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The settings as structs. Meaning, units and defaults stand in `default.toml`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::Secret;
+
+/// Everything.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub data: Data,
+    pub server: Server,
+    pub log: Log,
+    pub identity: Identity,
+    pub secrets: Secrets,
+    pub customer: Store,
+    pub feedback: Store,
+    pub scoring: Scoring,
+    pub cache: Cache,
+}
+
+/// `[data]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    pub folder: PathBuf,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: String,
+    pub metrics_listen: String,
+    pub message_max_bytes: u64,
+    pub default_deadline_ms: u64,
+    pub drain_grace_ms: u64,
+    pub concurrency_max: u32,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// `[identity]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub allow_default: bool,
+    pub keys: Vec<Key>,
+}
+
+/// `[[identity.keys]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    #[serde(default)]
+    pub key: Secret,
+    pub key_file: Option<PathBuf>,
+    pub tenant: String,
+    pub name: String,
+    #[serde(default)]
+    pub permissions: Vec<String>,
+    #[serde(default)]
+    pub all_tenants: bool,
+}
+
+/// `[secrets]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    pub id_secret: Secret,
+    pub id_secret_file: String,
+}
+
+/// `[customer]`, `[feedback]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub database: Database,
+}
+
+/// `[<service>.database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: Secret,
+    pub max_connections: u32,
+    pub acquire_ms: u64,
+    pub statement_timeout_ms: u64,
+    pub migrate: bool,
+    pub pooler: bool,
+}
+
+/// `[scoring]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scoring {
+    pub database: Database,
+    pub stale_ms: u64,
+    pub poll_ms: u64,
+    pub batch_max: u32,
+    pub customer_address: String,
+    pub feedback_address: String,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    pub redis_url: Secret,
+    pub capacity: u64,
+}

@@ -1,0 +1,66 @@
+//! Runs the binary as a user would.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A file of the repository's test data.
+pub fn data(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/data")
+        .join(name)
+}
+
+/// Runs with arguments and no settings from outside.
+pub fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regard"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REGARD_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).output().unwrap()
+}
+
+/// Output of a run that succeeds.
+pub fn ok(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The JSON of a run that succeeds.
+pub fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&ok(args)).unwrap()
+}
+
+/// Exit code and message of a run that does not.
+pub fn fails(args: &[&str]) -> (i32, String) {
+    let output = run(args);
+    assert!(!output.status.success(), "{args:?} succeeded");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!message.contains("panicked"), "{message}");
+    (output.status.code().unwrap(), message)
+}
+
+/// Asserts that two numbers are within a share of the second.
+pub fn near(name: &str, got: &Value, want: f64, relative: f64) {
+    let got = got
+        .as_f64()
+        .unwrap_or_else(|| panic!("{name}: {got} is no number"));
+    assert!(
+        (got - want).abs() <= relative * want.abs().max(1e-300),
+        "{name}: {got} against {want}"
+    );
+}
+
+/// `reference/cdnow.json`.
+pub fn reference() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(data("reference/cdnow.json")).unwrap()).unwrap()
+}
