@@ -1,0 +1,6 @@
+//! Events: one measured thing that happened to a customer, append-only; scoring's truth.
+
+pub mod domain;
+pub mod store;
+
+pub use domain::{Event, Kind, decode_customer, decode_feedback};
