@@ -1,1 +1,111 @@
-//! regard-feedback
+//! regard-feedback: what customers said. Surveys and the responses to them, feedback items, complaints.
+//!
+//! It owns these records and the feed of their changes. It must not know who a customer is (a customer is an id, perhaps
+//! one that no service knows yet), nor what the answers mean for a score.
+//!
+//! One folder a noun. Arrows point one way: `api -> app -> {domain, store}`, `store -> domain`. Free texts of people lie
+//! apart in [`text`], and no change holds one.
+
+mod attempt;
+mod change;
+mod complaint;
+mod content;
+mod feedback_item;
+mod history;
+mod jobs;
+mod migration;
+mod response;
+mod survey;
+mod text;
+
+use std::time::Duration;
+
+use regard_database::{Command, Database, DatabaseSettings, StoreError};
+use regard_proto::Mutation;
+use regard_proto::feedback::v1 as pb;
+use regard_server::{Grpc, Service, Shared, limited};
+use regard_types::Fault;
+
+/// What the service needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its database.
+    pub database: DatabaseSettings,
+    /// How long changes stay in the feed; a reader that is further behind takes a snapshot. Default 30 days.
+    pub keep_changes: Duration,
+}
+
+impl Settings {
+    /// The defaults on this database.
+    #[must_use]
+    pub fn new(database: DatabaseSettings) -> Self {
+        Self {
+            database,
+            keep_changes: Duration::from_secs(30 * 24 * 3_600),
+        }
+    }
+}
+
+/// Opens the database (its schema is brought up to date) and makes the service.
+///
+/// # Errors
+/// As [`Database::open`].
+pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreError> {
+    let Settings {
+        database,
+        keep_changes,
+    } = settings;
+    let Shared { clock, ids } = shared;
+    let service = regard_types::Service::Feedback;
+    let db = Database::open(&database, service, migration::steps(), clock, ids).await?;
+    let surveys = survey::Surveys::new(db.clone());
+    let responses = response::Responses::new(db.clone(), surveys.clone());
+    let grpc = Grpc::new()
+        .with(limited!(
+            pb::survey_service_server::SurveyServiceServer::new(surveys)
+        ))
+        .with(limited!(
+            pb::response_service_server::ResponseServiceServer::new(responses)
+        ))
+        .with(limited!(
+            pb::feedback_item_service_server::FeedbackItemServiceServer::new(
+                feedback_item::Items::new(db.clone())
+            )
+        ))
+        .with(limited!(
+            pb::complaint_service_server::ComplaintServiceServer::new(complaint::Complaints::new(
+                db.clone()
+            ))
+        ));
+    let job = jobs::retention(&db, keep_changes);
+    let ready = move || {
+        let db = db.clone();
+        async move { db.ping().await.map_err(|error| error.to_string()) }
+    };
+    Ok(Service::new(service.as_str(), grpc).job(job).ready(ready))
+}
+
+/// A mutating request as the store sees it.
+fn command<'a, M: Mutation>(body: &'a M, method: &'static str) -> Command<'a> {
+    let regard_server::Command {
+        method,
+        request_id,
+        digest,
+        validate_only,
+    } = regard_server::command(body, method);
+    Command {
+        method,
+        request_id,
+        digest,
+        validate_only,
+    }
+}
+
+/// One fault of many wrong fields.
+fn wrong_fields(wrong: Vec<survey::Wrong>) -> Fault {
+    let mut wrong = wrong.into_iter();
+    let (field, why) = wrong.next().unwrap_or_default();
+    wrong.fold(Fault::invalid(field, why), |fault, (field, why)| {
+        fault.and_invalid(field, why)
+    })
+}

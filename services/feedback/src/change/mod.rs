@@ -1,0 +1,3 @@
+//! What changed, for services that keep their own view of it.
+
+pub(crate) mod measures;

@@ -1,0 +1,13 @@
+//! Complaints, from opening to resolution.
+
+mod api;
+mod app;
+mod domain;
+mod store;
+
+pub(crate) use app::Complaints;
+pub(crate) use domain::{Complaint, State};
+pub(crate) use store::Entity;
+
+/// What this noun is called in changes, ids and the audit.
+pub(crate) const KIND: &str = "complaint";

@@ -1,0 +1,99 @@
+//! What may be done with feedback items: each operation is one transaction.
+
+use regard_database::{Change, Command, Database};
+use regard_types::{Caller, ChangeToken, Fault, IdKey, RecordId, new_record_id};
+
+use super::domain::{FeedbackItem, NewItem};
+use super::{KIND, store};
+use crate::attempt::{answered, settle};
+use crate::change::measures;
+use crate::history::Place;
+
+/// The feedback items of all tenants.
+#[derive(Clone)]
+pub(crate) struct Items {
+    db: Database,
+}
+
+impl Items {
+    pub fn new(db: Database) -> Self {
+        Self { db }
+    }
+
+    /// The id key of the caller's tenant.
+    pub fn ids(&self, caller: &Caller) -> IdKey {
+        self.db.ids(caller.tenant)
+    }
+
+    /// Records an item. A key that is stored already with the same content returns what is stored, without a token.
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        command: Command<'_>,
+        new: NewItem,
+    ) -> Result<(FeedbackItem, Option<ChangeToken>), Fault> {
+        settle(|| async {
+            let ids = self.db.ids(caller.tenant);
+            let mut write = self.db.mutate(caller, command).await?;
+            if let Some(answer) = write.repeated() {
+                let (id, version) = answered(answer, KIND)?;
+                let item = store::version(&write, caller.tenant, id, version).await?;
+                return Ok((
+                    item.ok_or_else(|| Fault::not_found(KIND, id))?,
+                    Some(answer.token.clone()),
+                ));
+            }
+            let id = match &new.key {
+                Some(key) => RecordId(ids.id(KIND, key)),
+                None => new_record_id(self.db.clock()),
+            };
+            if let Some(stored) = store::get(&write, caller.tenant, id).await? {
+                if stored.content != new {
+                    return Err(Fault::exists(KIND, id).into());
+                }
+                write.commit(vec![(KIND, id, stored.version)]).await?;
+                return Ok((stored, None));
+            }
+            let now = write.now();
+            let item = FeedbackItem {
+                id,
+                version: 1,
+                created: now,
+                updated: now,
+                content: new.clone(),
+            };
+            let at = write.reserve(1).await?;
+            let place = Place {
+                lane: at.lane,
+                position: at.first,
+            };
+            store::insert(&write, caller.tenant, place, &item).await?;
+            write.change(Change {
+                kind: KIND,
+                record: id,
+                version: item.version,
+                customer: item.content.customer,
+                occurred_at: item.content.said,
+                measures: measures::feedback_item(&item),
+                position: at.first,
+            });
+            write.audit(
+                "submit",
+                id,
+                None,
+                Some(ids.digest(KIND, &item.content.bytes())),
+            );
+            let token = write.commit(vec![(KIND, id, item.version)]).await?;
+            Ok((item, token))
+        })
+        .await
+    }
+
+    /// One item.
+    pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<FeedbackItem, Fault> {
+        let read = self.db.read(caller).await?;
+        store::get(&read, caller.tenant, id)
+            .await?
+            .ok_or_else(|| Fault::not_found(KIND, id))
+    }
+}

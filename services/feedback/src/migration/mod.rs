@@ -1,0 +1,11 @@
+//! Schema steps, append-only: a step that was released never changes.
+
+mod records;
+
+use regard_database::Step;
+use sea_orm_migration::MigrationTrait;
+
+/// All steps, in order.
+pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
+    vec![Step::boxed("feedback_1_records", records::up)]
+}

@@ -1,0 +1,391 @@
+//! What may be done with responses. One response is a batch of one: the same checks, the same verdicts, the same writes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use regard_database::{Change, Command, Database, Tx, Write};
+use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind, Micros, RecordId, new_record_id};
+
+use super::domain::{Known, NewResponse, Response, Verdict, judge, wrong_answers};
+use super::store::NewVersion;
+use super::{KIND, store};
+use crate::attempt::{Missed, answered, settle};
+use crate::change::measures;
+use crate::history::Place;
+use crate::survey::{KIND as SURVEY, State, Survey, Surveys};
+
+/// The method that ingest batches are audited under.
+const INGEST: &str = "regard.feedback.v1.ResponseService/IngestResponses";
+
+/// The responses of all tenants.
+#[derive(Clone)]
+pub(crate) struct Responses {
+    db: Database,
+    surveys: Surveys,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Rows stored.
+    pub accepted: u32,
+    /// Rows that say nothing new.
+    pub unchanged: u32,
+    /// Rows refused: index and why.
+    pub rejected: Vec<(usize, Fault)>,
+    /// Names the write; None if nothing was written.
+    pub token: Option<ChangeToken>,
+}
+
+/// A response that keeps the rules of its survey.
+struct Row<'a> {
+    id: RecordId,
+    digest: [u8; 32],
+    survey: Arc<Survey>,
+    content: &'a NewResponse,
+}
+
+/// What was done with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Stored {
+        version: i64,
+        created: Micros,
+        updated: Micros,
+    },
+    Unchanged {
+        version: i64,
+    },
+    CustomerFixed,
+}
+
+impl Responses {
+    pub fn new(db: Database, surveys: Surveys) -> Self {
+        Self { db, surveys }
+    }
+
+    /// The id key of the caller's tenant.
+    pub fn ids(&self, caller: &Caller) -> IdKey {
+        self.db.ids(caller.tenant)
+    }
+
+    /// Records one response; no token where it says nothing new.
+    pub async fn record(
+        &self,
+        caller: &Caller,
+        command: Command<'_>,
+        new: NewResponse,
+    ) -> Result<(Response, Option<ChangeToken>), Fault> {
+        let ids = self.db.ids(caller.tenant);
+        settle(|| async {
+            let surveys = self.surveys.known(caller, [new.survey]).await?;
+            let mut write = self.db.mutate(caller, command).await?;
+            if let Some(answer) = write.repeated() {
+                let (id, version) = answered(answer, KIND)?;
+                return Ok((
+                    self.version(&write, caller, id, version).await?,
+                    Some(answer.token.clone()),
+                ));
+            }
+            let row = self.checked(&ids, &surveys, &new)?;
+            let (id, digest) = (row.id, row.digest);
+            let outcome = apply(&mut write, std::slice::from_ref(&row)).await?;
+            match outcome.first() {
+                Some(Outcome::Stored {
+                    version,
+                    created,
+                    updated,
+                }) => {
+                    write.audit("record", id, None, Some(digest));
+                    let token = write.commit(vec![(KIND, id, *version)]).await?;
+                    let (version, created, updated) = (*version, *created, *updated);
+                    Ok((
+                        Response {
+                            id,
+                            version,
+                            created,
+                            updated,
+                            content: new.clone(),
+                        },
+                        token,
+                    ))
+                }
+                Some(Outcome::Unchanged { version }) => {
+                    let stored = self.version(&write, caller, id, *version).await?;
+                    write.commit(vec![(KIND, id, *version)]).await?;
+                    Ok((stored, None))
+                }
+                Some(Outcome::CustomerFixed) => Err(customer_fixed(id).into()),
+                None => Err(Fault::bug("a response without an outcome").into()),
+            }
+        })
+        .await
+    }
+
+    /// Takes a batch: each row with its index, already checked by itself. A refused row refuses only itself.
+    pub async fn ingest(
+        &self,
+        caller: &Caller,
+        validate_only: bool,
+        rows: &[(usize, NewResponse)],
+    ) -> Result<Batch, Fault> {
+        settle(|| self.try_ingest(caller, validate_only, rows)).await
+    }
+
+    async fn try_ingest(
+        &self,
+        caller: &Caller,
+        validate_only: bool,
+        rows: &[(usize, NewResponse)],
+    ) -> Result<Batch, Missed> {
+        let ids = self.db.ids(caller.tenant);
+        let surveys = self
+            .surveys
+            .known(caller, rows.iter().map(|(_, row)| row.survey))
+            .await?;
+        let mut batch = Batch::default();
+        let mut taken: Vec<(usize, Row<'_>)> = Vec::with_capacity(rows.len());
+        let mut first_of = HashMap::with_capacity(rows.len());
+        let mut echoes = Vec::new();
+        for (index, new) in rows {
+            let row = match self.checked(&ids, &surveys, new) {
+                Ok(row) => row,
+                Err(fault) => {
+                    batch.rejected.push((*index, fault));
+                    continue;
+                }
+            };
+            match first_of.get(&row.id) {
+                None => {
+                    first_of.insert(row.id, (*index, row.digest, new.revision));
+                    taken.push((*index, row));
+                }
+                Some((_, digest, revision))
+                    if (*digest, *revision) == (row.digest, new.revision) =>
+                {
+                    echoes.push((*index, row.id));
+                }
+                Some((first, ..)) => batch.rejected.push((*index, duplicate(*first))),
+            }
+        }
+        if taken.is_empty() {
+            return Ok(batch);
+        }
+        let (indexes, taken): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        let command = Command {
+            method: INGEST,
+            request_id: "",
+            digest: [0; 32],
+            validate_only,
+        };
+        let mut write = self.db.mutate(caller, command).await?;
+        let outcomes = apply(&mut write, &taken).await?;
+        let mut refused = HashSet::new();
+        for ((index, row), outcome) in indexes.into_iter().zip(&taken).zip(outcomes) {
+            match outcome {
+                Outcome::Stored { .. } => batch.accepted += 1,
+                Outcome::Unchanged { .. } => batch.unchanged += 1,
+                Outcome::CustomerFixed => {
+                    refused.insert(row.id);
+                    batch.rejected.push((index, customer_fixed(row.id)));
+                }
+            }
+        }
+        // A row that repeats another one of its batch shares its fate.
+        for (index, id) in echoes {
+            if refused.contains(&id) {
+                batch.rejected.push((index, customer_fixed(id)));
+            } else {
+                batch.unchanged += 1;
+            }
+        }
+        if batch.accepted > 0 {
+            write.audit("ingest", None, None, Some(batch_digest(&ids, &taken)));
+            batch.token = write.commit(Vec::new()).await?;
+        }
+        Ok(batch)
+    }
+
+    /// One response.
+    pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Response, Fault> {
+        let read = self.db.read(caller).await?;
+        store::get(&read, caller.tenant, id)
+            .await?
+            .ok_or_else(|| Fault::not_found(KIND, id))
+    }
+
+    async fn version(
+        &self,
+        tx: &Tx,
+        caller: &Caller,
+        id: RecordId,
+        version: i64,
+    ) -> Result<Response, Fault> {
+        let found = store::version(tx, caller.tenant, id, version).await?;
+        found.ok_or_else(|| Fault::not_found(KIND, id))
+    }
+
+    /// The response with its id, digest and survey, if its answers are answers to that survey.
+    fn checked<'a>(
+        &self,
+        ids: &IdKey,
+        surveys: &HashMap<RecordId, Arc<Survey>>,
+        new: &'a NewResponse,
+    ) -> Result<Row<'a>, Fault> {
+        let Some(survey) = surveys.get(&new.survey) else {
+            return Err(Fault::not_found(SURVEY, new.survey).and_invalid(
+                "response.survey",
+                "no such survey in this tenant; create and publish it first",
+            ));
+        };
+        if survey.state != State::Published {
+            let fault =
+                Fault::wrong_state(survey.state.as_str(), "the survey is not published yet");
+            return Err(fault
+                .meta("resource", SURVEY)
+                .meta("id", new.survey)
+                .and_invalid(
+                    "response.survey",
+                    "publish the survey before it takes responses",
+                ));
+        }
+        let wrong = wrong_answers("response.answers", survey, &new.answers);
+        if !wrong.is_empty() {
+            return Err(crate::wrong_fields(wrong));
+        }
+        let id = match &new.key {
+            Some(key) => RecordId(ids.id(KIND, key)),
+            None => new_record_id(self.db.clock()),
+        };
+        Ok(Row {
+            id,
+            digest: ids.digest(KIND, &new.bytes()),
+            survey: survey.clone(),
+            content: new,
+        })
+    }
+}
+
+/// Writes what of the rows (no two of one id) is new; an outcome a row, in their order.
+async fn apply(write: &mut Write, rows: &[Row<'_>]) -> Result<Vec<Outcome>, Missed> {
+    let (tenant, now) = (write.caller().tenant, write.now());
+    let mut keys: Vec<_> = rows.iter().map(|row| row.id.0).collect();
+    keys.sort_unstable();
+    let heads = store::heads(write, tenant, &keys).await?;
+    // Only a row without a revision that differs from the current version may equal a former one.
+    let differs = |row: &&Row<'_>| {
+        row.content.revision == 0
+            && heads
+                .get(&row.id.0)
+                .is_some_and(|h| h.version > 1 && h.digest != row.digest)
+    };
+    let asked: Vec<_> = rows.iter().filter(differs).map(|row| row.id.0).collect();
+    let former = store::former_digests(write, tenant, &asked).await?;
+
+    let mut outcomes = Vec::with_capacity(rows.len());
+    let mut versions: Vec<(&Row<'_>, i64, i64, Micros)> = Vec::new();
+    for row in rows {
+        let head = heads.get(&row.id.0);
+        let known = head.map(|h| Known {
+            version: h.version,
+            revision: h.revision,
+            customer: h.customer,
+            seen: h.digest == row.digest || former.contains(&(row.id.0, row.digest)),
+        });
+        let (revision, customer) = (row.content.revision, row.content.customer);
+        outcomes.push(match judge(known, revision, customer) {
+            Verdict::New => {
+                versions.push((row, 1, revision, now));
+                Outcome::Stored {
+                    version: 1,
+                    created: now,
+                    updated: now,
+                }
+            }
+            Verdict::Revise { version, revision } => {
+                let created = head.map_or(now, |h| h.created);
+                versions.push((row, version, revision, created));
+                Outcome::Stored {
+                    version,
+                    created,
+                    updated: now,
+                }
+            }
+            Verdict::Unchanged => Outcome::Unchanged {
+                version: known.map_or(1, |k| k.version),
+            },
+            Verdict::CustomerFixed => Outcome::CustomerFixed,
+        });
+    }
+    if versions.is_empty() {
+        return Ok(outcomes);
+    }
+    // Sorted by key, so that two batches never wait for each other in a circle.
+    versions.sort_unstable_by_key(|(row, ..)| row.id);
+    let count = u32::try_from(versions.len()).map_err(Fault::bug)?;
+    let at = write.reserve(count).await?;
+    let mut new = Vec::with_capacity(versions.len());
+    for (position, (row, version, revision, created)) in (at.first..).zip(versions) {
+        let place = Place {
+            lane: at.lane,
+            position,
+        };
+        let Row {
+            id,
+            digest,
+            survey,
+            content,
+        } = row;
+        new.push(NewVersion {
+            id: id.0,
+            version,
+            revision,
+            created,
+            place,
+            digest: *digest,
+            content,
+        });
+        write.change(Change {
+            kind: KIND,
+            record: *id,
+            version,
+            customer: content.customer,
+            occurred_at: content.answered,
+            measures: measures::response(survey, content),
+            position,
+        });
+    }
+    store::write(write, tenant, now, &new).await?;
+    Ok(outcomes)
+}
+
+/// One digest for the audit entry of a batch.
+fn batch_digest(ids: &IdKey, rows: &[Row<'_>]) -> [u8; 32] {
+    let bytes: Vec<u8> = rows.iter().flat_map(|row| row.digest).collect();
+    ids.digest("response batch", &bytes)
+}
+
+fn customer_fixed(id: RecordId) -> Fault {
+    Fault::refused(
+        "CUSTOMER_FIXED",
+        "the response belongs to another customer than the row says, and that never changes",
+    )
+    .meta("id", id)
+    .and_invalid(
+        "response.customer",
+        "must be the customer that the response was first recorded for",
+    )
+}
+
+fn duplicate(first: usize) -> Fault {
+    Fault::new(
+        Kind::Invalid,
+        "DUPLICATE_IN_BATCH",
+        "two different rows of the batch carry the same key",
+    )
+    .meta("first_index", first)
+    .and_invalid(
+        "response.key",
+        format!("row {first} has this key with other content; send this one in the next batch"),
+    )
+}

@@ -1,0 +1,13 @@
+//! The answers to surveys, one by one or in bulk.
+
+mod api;
+mod app;
+mod domain;
+mod store;
+
+pub(crate) use app::Responses;
+pub(crate) use domain::{NewResponse, Response, measures};
+pub(crate) use store::Entity;
+
+/// What this noun is called in changes, ids and the audit.
+pub(crate) const KIND: &str = "response";

@@ -1,0 +1,14 @@
+//! Questionnaires: created as drafts, fixed once published.
+
+mod api;
+mod app;
+mod domain;
+mod published;
+mod store;
+
+pub(crate) use app::Surveys;
+pub(crate) use domain::{Measured, Question, QuestionKind, State, Survey, Wrong};
+pub(crate) use store::Entity;
+
+/// What this noun is called in changes, ids and the audit.
+pub(crate) const KIND: &str = "survey";
