@@ -3,10 +3,20 @@
 use std::io::{self, Write};
 
 use regard_models::{Fit, Parameters};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::show;
+
+/// Values in the order of the model's parameters; an object in JSON.
+#[derive(Debug, Clone)]
+pub struct Named(pub Vec<(&'static str, f64)>);
+
+impl Serialize for Named {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
 
 /// Estimates with what is needed to judge them.
 #[derive(Debug, Clone, Serialize)]
@@ -14,8 +24,8 @@ pub struct Fitted {
     pub model: &'static str,
     /// Customers: the sum of weights.
     pub n: Value,
-    pub params: Map<String, Value>,
-    pub standard_errors: Map<String, Value>,
+    pub params: Named,
+    pub standard_errors: Named,
     pub log_likelihood: f64,
     pub grade: &'static str,
     pub reasons: Vec<String>,
@@ -25,13 +35,7 @@ impl Fitted {
     /// From a fit.
     #[must_use]
     pub fn new<P: Parameters>(model: &'static str, fit: &Fit<P>) -> Self {
-        let named = |params: &P| {
-            params
-                .named()
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), json!(value)))
-                .collect()
-        };
+        let named = |params: &P| Named(params.named());
         Self {
             model,
             n: count(fit.n),
@@ -54,12 +58,11 @@ impl Fitted {
             self.model, self.n, self.log_likelihood, self.grade
         )?;
         let mut table = show::table(&["  parameter", "estimate", "standard error"], &[1, 2]);
-        for (name, value) in &self.params {
-            let error = self.standard_errors.get(name).and_then(Value::as_f64);
+        for ((name, value), (_, error)) in self.params.0.iter().zip(&self.standard_errors.0) {
             table.add_row([
                 format!("  {name}"),
-                show::maybe(value.as_f64(), 7),
-                show::maybe(error, 3),
+                show::number(*value, 7),
+                show::number(*error, 3),
             ]);
         }
         show::print(out, &table)?;

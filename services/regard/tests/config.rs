@@ -11,7 +11,7 @@ fn values_come_with_their_origin_and_secrets_hidden() {
     let path = dir.path().join("regard.toml");
     std::fs::write(
         &path,
-        "[cache]\ncapacity = 5\n[customer.database]\nurl = 'postgres://u:hush@h/d'\n[[identity.keys]]\nkey = '0123456789abcdef0123456789abcdef'\ntenant = 't'\nname = 'n'\n",
+        "[cache]\nttl_ms = 5000\n[customer.database]\nurl = 'postgres://u:hush@h/d'\n[[identity.keys]]\nkey = '0123456789abcdef0123456789abcdef'\ntenant = 't'\nname = 'n'\n",
     )
     .unwrap();
     let path = path.display().to_string();
@@ -25,7 +25,7 @@ fn values_come_with_their_origin_and_secrets_hidden() {
         "--set",
         "scoring.batch_max=7",
     ]);
-    assert_eq!(got["settings"]["cache"]["capacity"], 5);
+    assert_eq!(got["settings"]["cache"]["ttl_ms"], 5000);
     assert_eq!(got["settings"]["server"]["listen"], "127.0.0.1:0");
     assert_eq!(got["settings"]["scoring"]["batch_max"], 7);
     assert_eq!(
@@ -33,7 +33,7 @@ fn values_come_with_their_origin_and_secrets_hidden() {
         "postgres://u:***@h/d"
     );
     assert_eq!(got["settings"]["identity"]["keys"][0]["key"], "***");
-    assert_eq!(got["origins"]["cache.capacity"], format!("file {path}"));
+    assert_eq!(got["origins"]["cache.ttl_ms"], format!("file {path}"));
     assert_eq!(got["origins"]["server.listen"], "flag --listen");
     assert_eq!(got["origins"]["data.folder"], "default");
     let text = ok(&["config", "--config", &path]);
@@ -48,9 +48,9 @@ fn values_come_with_their_origin_and_secrets_hidden() {
 #[test]
 fn wrong_flags_are_exit_code_2_and_wrong_files_1() {
     for (set, part) in [
-        ("cache.capcity=1", "cache.capacity"),
-        ("cache.capacity=x", "whole number"),
-        ("cache.capacity", "KEY=VALUE"),
+        ("cache.ttl_m=1", "cache.ttl_ms"),
+        ("cache.ttl_ms=x", "whole number"),
+        ("cache.ttl_ms", "KEY=VALUE"),
         ("identity.keys=1", "list"),
     ] {
         let (code, message) = fails(&["config", "--set", set]);

@@ -23,7 +23,7 @@ pub struct SettingsArgs {
     /// Address and port of gRPC (server.listen).
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Any setting, such as --set cache.capacity=5000; may be repeated.
+    /// Any setting, such as --set cache.ttl_ms=5000; may be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -47,7 +47,7 @@ impl SettingsArgs {
         for text in &self.set {
             let Some((key, value)) = text.split_once('=') else {
                 return Err(usage(format!(
-                    "--set {text}: expected KEY=VALUE such as cache.capacity=5000"
+                    "--set {text}: expected KEY=VALUE such as cache.ttl_ms=5000"
                 )));
             };
             flags.push((
@@ -67,7 +67,10 @@ impl SettingsArgs {
             );
         }
         load(&Sources {
-            file: self.config.clone(),
+            file: self
+                .config
+                .clone()
+                .filter(|path| !path.as_os_str().is_empty()),
             environment,
             flags,
         })

@@ -134,7 +134,7 @@ impl Card {
         if let Some(path) = &c.rejected_file {
             writeln!(out, "{} rows could not be used: see {path}", c.rejected)?;
         }
-        let weeks = show::number(self.horizon_weeks, 4);
+        let weeks = self.horizon_weeks;
         writeln!(out)?;
         let mut table = show::table(&["total", ""], &[1]);
         table.add_row([

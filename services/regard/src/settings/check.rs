@@ -81,8 +81,10 @@ fn whole(key: &str) -> RangeInclusive<i64> {
         "server.default_deadline_ms" | "scoring.stale_ms" => 1..=3_600_000,
         "server.drain_grace_ms" => 0..=600_000,
         "server.concurrency_max" | "scoring.batch_max" => 1..=100_000,
-        "scoring.poll_ms" => 1..=60_000,
-        "cache.capacity" => 1..=100_000_000,
+        "cache.capacity_bytes" => 1_048_576..=1_099_511_627_776,
+        "cache.ttl_ms" => 1_000..=86_400_000,
+        key if key.ends_with(".keep_changes_days") => 1..=3_650,
+        key if key.ends_with(".statement_timeout_ms") => 0..=3_600_000,
         key if key.ends_with(".max_connections") => 1..=1_000,
         _ => 1..=600_000,
     }

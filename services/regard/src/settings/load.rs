@@ -170,6 +170,10 @@ fn variables<'a>(
 }
 
 fn is_kubernetes(rest: &str) -> bool {
+    // Names of services have no two underscores in a row: such a variable is a mistyped one of ours.
+    if rest.contains("__") {
+        return false;
+    }
     let marks = ["_PORT", "_SERVICE_"];
     marks.iter().any(|mark| rest.contains(mark))
         || rest.starts_with("PORT")
@@ -241,11 +245,11 @@ mod tests {
         let path = dir.path().join("regard.toml");
         std::fs::write(
             &path,
-            "[cache]\ncapacity = 1\n[server]\nlisten = '0.0.0.0:1'\ndrain_grace_ms = 7\n",
+            "[cache]\nttl_ms = 1001\n[server]\nlisten = '0.0.0.0:1'\ndrain_grace_ms = 7\n",
         )
         .unwrap();
         let environment = [
-            ("REGARD_CACHE__CAPACITY", "2"),
+            ("REGARD_CACHE__TTL_MS", "2002"),
             ("REGARD_SERVER__LISTEN", "0.0.0.0:2"),
             ("REGARD_CUSTOMER__DATABASE__MAX_CONNECTIONS", "3"),
         ];
@@ -262,17 +266,14 @@ mod tests {
             )],
         })
         .unwrap();
-        assert_eq!(loaded.settings.cache.capacity, 2);
+        assert_eq!(loaded.settings.cache.ttl_ms, 2002);
         assert_eq!(loaded.settings.server.listen, "0.0.0.0:3");
         assert_eq!(loaded.settings.server.drain_grace_ms, 7);
         assert_eq!(loaded.settings.customer.database.max_connections, 3);
         let origins: BTreeMap<&str, String> =
             loaded.shown().map(|(k, _, o)| (k, o.to_string())).collect();
         assert_eq!(origins["server.listen"], "flag --listen");
-        assert_eq!(
-            origins["cache.capacity"],
-            "environment REGARD_CACHE__CAPACITY"
-        );
+        assert_eq!(origins["cache.ttl_ms"], "environment REGARD_CACHE__TTL_MS");
         assert!(origins["server.drain_grace_ms"].starts_with("file "));
         assert_eq!(origins["data.folder"], "default");
     }
@@ -296,6 +297,10 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("REGARD_SERVER__LISTEN"), "{error}");
+        let error = with(&[("REGARD_SERVER__METRICS_PORT", "1")])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("REGARD_SERVER__METRICS_PORT"), "{error}");
         let error = file("[[identity.keys]]\nkey='x'\ntenent='a'\nname='b'\n")
             .unwrap_err()
             .to_string();
@@ -314,10 +319,10 @@ mod tests {
     fn wrong_values_name_key_value_and_what_was_expected() {
         for (text, parts) in [
             (
-                "[cache]\ncapacity = 'many'\n",
-                ["cache.capacity", "many", "whole number"],
+                "[cache]\nttl_ms = 'many'\n",
+                ["cache.ttl_ms", "many", "whole number"],
             ),
-            ("[cache]\ncapacity = -1\n", ["cache.capacity", "-1", "1 to"]),
+            ("[cache]\nttl_ms = -1\n", ["cache.ttl_ms", "-1", "1000 to"]),
             (
                 "[server]\nlisten = 'nowhere'\n",
                 ["server.listen", "nowhere", "127.0.0.1:7400"],
@@ -339,11 +344,11 @@ mod tests {
             let error = file(text).unwrap_err().to_string();
             assert!(parts.iter().all(|part| error.contains(part)), "{error}");
         }
-        let error = with(&[("REGARD_CACHE__CAPACITY", "1e3x")])
+        let error = with(&[("REGARD_CACHE__TTL_MS", "1e3x")])
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("REGARD_CACHE__CAPACITY") && error.contains("1e3x"),
+            error.contains("REGARD_CACHE__TTL_MS") && error.contains("1e3x"),
             "{error}"
         );
         let error = file("[server\n").unwrap_err().to_string();
@@ -366,6 +371,7 @@ mod tests {
             ("REGARD_PORT_7400_TCP_ADDR", "10.0.0.1"),
             ("REGARD_SERVER_PORT", "tcp://10.0.0.1:7400"),
             ("REGARD_SCORING_SERVICE_HOST", "10.0.0.1"),
+            ("REGARD_SERVER_SERVICE_PORT", "7400"),
             ("REGARD_CONFIG", "/nowhere"),
             ("HOME", "/"),
         ];

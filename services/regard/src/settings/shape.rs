@@ -92,6 +92,7 @@ pub struct Secrets {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     pub database: Database,
+    pub keep_changes_days: u32,
 }
 
 /// `[<service>.database]`
@@ -104,6 +105,9 @@ pub struct Database {
     pub statement_timeout_ms: u64,
     pub migrate: bool,
     pub pooler: bool,
+    pub open_wait_ms: u64,
+    pub sqlite_full_sync: bool,
+    pub heartbeat_ms: u64,
 }
 
 /// `[scoring]`
@@ -112,7 +116,6 @@ pub struct Database {
 pub struct Scoring {
     pub database: Database,
     pub stale_ms: u64,
-    pub poll_ms: u64,
     pub batch_max: u32,
     pub customer_address: String,
     pub feedback_address: String,
@@ -123,5 +126,7 @@ pub struct Scoring {
 #[serde(deny_unknown_fields)]
 pub struct Cache {
     pub redis_url: Secret,
-    pub capacity: u64,
+    pub capacity_bytes: u64,
+    pub ttl_ms: u64,
+    pub answer_ms: u64,
 }

@@ -129,7 +129,7 @@ fn print<'a>(
     rows: usize,
     row: impl Fn(usize) -> Row<'a>,
 ) -> anyhow::Result<()> {
-    let (model, weeks) = (args.model.as_str(), show::number(args.horizon, 4));
+    let (model, weeks) = (args.model.as_str(), args.horizon);
     writeln!(out, "{model}, the next {weeks} weeks\n")?;
     let header = [
         "id",
