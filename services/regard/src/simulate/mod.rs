@@ -4,7 +4,7 @@
 //! With e the strength of the effect (1 unless set, 0 for none):
 //!
 //! - purchases: rate λ = Gamma(r, α) · exp(e·k_rate·s − (e·k_rate)²/2) a week, so that the mean rate stays r/α;
-//! - dropout: after each purchase, the first included or not as the model has it, the customer leaves with probability p,
+//! - dropout: after each purchase but the first (BG/NBD) the customer leaves with probability p,
 //!   logit p = logit Beta(a, b) − e·k_dropout·s;
 //! - value: each purchase is Gamma(shape p, rate ν), ν ~ Gamma(q, γ), independent of s;
 //! - answers: after a purchase, with a fixed probability, NPS = round(7.5 + 1.6 s + N(0, 1)) within 0..10 and
