@@ -48,7 +48,10 @@ impl Heads {
     /// One lane's.
     #[must_use]
     pub fn lane(&self, lane: u16) -> Option<&Head> {
-        self.lanes.binary_search_by_key(&lane, |h| h.lane).ok().and_then(|i| self.lanes.get(i))
+        self.lanes
+            .binary_search_by_key(&lane, |h| h.lane)
+            .ok()
+            .and_then(|i| self.lanes.get(i))
     }
 }
 
@@ -65,7 +68,10 @@ impl Hub {
         Self {
             epoch: RwLock::new(epoch),
             wake: Arc::new(Notify::new()),
-            heads: watch::Sender::new(Arc::new(Heads { epoch, lanes: Vec::new() })),
+            heads: watch::Sender::new(Arc::new(Heads {
+                epoch,
+                lanes: Vec::new(),
+            })),
             running: AtomicBool::new(false),
             stop: watch::Sender::new(false),
         }

@@ -107,7 +107,11 @@ impl Feed {
     /// As the store answers.
     pub async fn heads(&self) -> Result<(Uuid, Vec<Cursor>), StoreError> {
         let heads = self.read_heads().await?;
-        let cursors = heads.lanes.iter().map(|h| Cursor { lane: h.lane, position: h.head, nonce: h.nonce });
+        let cursors = heads.lanes.iter().map(|h| Cursor {
+            lane: h.lane,
+            position: h.head,
+            nonce: h.nonce,
+        });
         Ok((heads.epoch, cursors.collect()))
     }
 
@@ -132,8 +136,13 @@ impl Feed {
         let heads = self.read_heads().await?;
         let tx = begin_read(&self.0.0.pools, None).await?;
         for part in parts {
-            let cursor = Cursor { lane: part.lane, position: part.position, nonce: part.nonce };
-            let same = part.epoch == heads.epoch && place(&tx, &heads, cursor).await? != Place::Elsewhere;
+            let cursor = Cursor {
+                lane: part.lane,
+                position: part.position,
+                nonce: part.nonce,
+            };
+            let same =
+                part.epoch == heads.epoch && place(&tx, &heads, cursor).await? != Place::Elsewhere;
             if !same {
                 let message = "the store was restored from a backup since this change token was given; \
                                read without it and send the writes again";
@@ -157,7 +166,11 @@ impl Feed {
         let tx = begin(&self.0.0.pools, None).await?;
         let sql = "INSERT INTO feed (ordinal, epoch, created) SELECT f.ordinal + 1, $1, $2 FROM feed f \
                    WHERE f.epoch = $3 AND f.ordinal = (SELECT max(ordinal) FROM feed) ON CONFLICT (ordinal) DO NOTHING";
-        tx.run(sql, vec![Uuid::new_v4().into(), self.0.now().0.into(), old.into()]).await?;
+        tx.run(
+            sql,
+            vec![Uuid::new_v4().into(), self.0.now().0.into(), old.into()],
+        )
+        .await?;
         tx.commit().await?;
         let epoch = self.read_heads().await?.epoch;
         self.0.0.hub.wake();
@@ -181,25 +194,37 @@ pub(crate) enum Place {
 
 pub(crate) async fn place(tx: &Tx, heads: &Heads, cursor: Cursor) -> Result<Place, StoreError> {
     let Some(head) = heads.lane(cursor.lane) else {
-        return Ok(if cursor.position == 0 { Place::Here } else { Place::Elsewhere });
+        return Ok(if cursor.position == 0 {
+            Place::Here
+        } else {
+            Place::Elsewhere
+        });
     };
     if cursor.position > head.head {
         return Ok(Place::Elsewhere);
     }
     if cursor.position < head.trimmed {
-        return Ok(Place::TooOld { oldest: head.trimmed });
+        return Ok(Place::TooOld {
+            oldest: head.trimmed,
+        });
     }
     let nonce = nonce_at(tx, head, cursor.position).await?;
     Ok(match nonce {
         Some(nonce) if nonce == cursor.nonce => Place::Here,
         Some(_) => Place::Elsewhere,
         // trimmed since the heads were read
-        None => Place::TooOld { oldest: cursor.position + 1 },
+        None => Place::TooOld {
+            oldest: cursor.position + 1,
+        },
     })
 }
 
 /// The nonce of the transaction at a position.
-pub(crate) async fn nonce_at(tx: &Tx, head: &Head, position: u64) -> Result<Option<u64>, StoreError> {
+pub(crate) async fn nonce_at(
+    tx: &Tx,
+    head: &Head,
+    position: u64,
+) -> Result<Option<u64>, StoreError> {
     if position == 0 {
         return Ok(Some(0));
     }
@@ -210,13 +235,20 @@ pub(crate) async fn nonce_at(tx: &Tx, head: &Head, position: u64) -> Result<Opti
         return Ok(Some(head.trimmed_nonce));
     }
     let sql = "SELECT nonce FROM change WHERE lane = $1 AND position = $2";
-    let row = tx.fetch_one(sql, vec![i64::from(head.lane).into(), stored(position).into()]).await?;
+    let row = tx
+        .fetch_one(
+            sql,
+            vec![i64::from(head.lane).into(), stored(position).into()],
+        )
+        .await?;
     row.map(|row| unsigned(&row, 0)).transpose()
 }
 
 pub(crate) fn too_old(lane: u16, oldest: u64) -> Fault {
     let message = "the cursor is older than the changes that are kept; take a snapshot and watch from its cursors";
-    Fault::refused("CURSOR_TOO_OLD", message).meta("lane", lane).meta("oldest", oldest)
+    Fault::refused("CURSOR_TOO_OLD", message)
+        .meta("lane", lane)
+        .meta("oldest", oldest)
 }
 
 pub(crate) fn epoch_gone(epoch: Uuid) -> Fault {
@@ -226,7 +258,11 @@ pub(crate) fn epoch_gone(epoch: Uuid) -> Fault {
 }
 
 pub(crate) fn closed() -> Fault {
-    Fault::new(Kind::Down, "STORE_UNAVAILABLE", "the service stops; watch again from the last cursor")
+    Fault::new(
+        Kind::Down,
+        "STORE_UNAVAILABLE",
+        "the service stops; watch again from the last cursor",
+    )
 }
 
 /// Heads as they are shared.

@@ -83,7 +83,8 @@ impl Feed {
         tenant: Option<TenantId>,
         resume: Option<&[u8]>,
         page_max: usize,
-    ) -> Result<impl Stream<Item = Result<SnapshotPage, Fault>> + Send + 'static + use<>, Fault> {
+    ) -> Result<impl Stream<Item = Result<SnapshotPage, Fault>> + Send + 'static + use<>, Fault>
+    {
         let (epoch, heads) = self.heads().await?;
         let state = match resume {
             Some(bytes) => decode(bytes, tenant, sources.len())?,
@@ -93,7 +94,15 @@ impl Feed {
             return Err(epoch_gone(epoch));
         }
         let cursors = cursors(&state)?;
-        let walk = Walk { feed: self.clone(), sources, tenant, page_max: page_max.clamp(1, 5_000), epoch, cursors, state };
+        let walk = Walk {
+            feed: self.clone(),
+            sources,
+            tenant,
+            page_max: page_max.clamp(1, 5_000),
+            epoch,
+            cursors,
+            state,
+        };
         Ok(futures::stream::unfold(Some(walk), |walk| async {
             let mut walk = walk?;
             match walk.next().await {
@@ -106,10 +115,23 @@ impl Feed {
 }
 
 fn begin(epoch: Uuid, heads: &[Cursor], tenant: Option<TenantId>) -> Resume {
-    let heads =
-        heads.iter().map(|c| ResumeHead { lane: u32::from(c.lane), position: c.position, nonce: c.nonce }).collect();
+    let heads = heads
+        .iter()
+        .map(|c| ResumeHead {
+            lane: u32::from(c.lane),
+            position: c.position,
+            nonce: c.nonce,
+        })
+        .collect();
     let epoch = epoch.as_bytes().to_vec();
-    Resume { version: 1, epoch, heads, source: 0, after: None, tenant: tenant_bytes(tenant) }
+    Resume {
+        version: 1,
+        epoch,
+        heads,
+        source: 0,
+        after: None,
+        tenant: tenant_bytes(tenant),
+    }
 }
 
 fn tenant_bytes(tenant: Option<TenantId>) -> Vec<u8> {
@@ -118,20 +140,30 @@ fn tenant_bytes(tenant: Option<TenantId>) -> Vec<u8> {
 
 fn decode(bytes: &[u8], tenant: Option<TenantId>, sources: usize) -> Result<Resume, Fault> {
     let state = Resume::decode(bytes).ok();
-    let right =
-        |s: &Resume| s.version == 1 && s.epoch.len() == 16 && s.source as usize <= sources && s.tenant == tenant_bytes(tenant);
+    let right = |s: &Resume| {
+        s.version == 1
+            && s.epoch.len() == 16
+            && s.source as usize <= sources
+            && s.tenant == tenant_bytes(tenant)
+    };
     state.filter(right).ok_or_else(bad_token)
 }
 
 fn bad_token() -> Fault {
     let why = "not a token of this snapshot; pass it as it came, or none to begin";
-    Fault::invalid("resume_token", why).with_reason("TOKEN_INVALID").meta("field", "resume_token")
+    Fault::invalid("resume_token", why)
+        .with_reason("TOKEN_INVALID")
+        .meta("field", "resume_token")
 }
 
 fn cursors(state: &Resume) -> Result<Vec<Cursor>, Fault> {
     let cursor = |h: &ResumeHead| {
         let lane = u16::try_from(h.lane).map_err(|_| bad_token())?;
-        Ok(Cursor { lane, position: h.position, nonce: h.nonce })
+        Ok(Cursor {
+            lane,
+            position: h.position,
+            nonce: h.nonce,
+        })
     };
     state.heads.iter().map(cursor).collect()
 }
@@ -154,7 +186,9 @@ impl Walk {
                 return Ok(self.page(Vec::new(), true));
             };
             let tx = begin_read(&self.feed.0.0.pools, self.tenant).await?;
-            let rows = source.page(&tx, self.tenant, self.state.after.as_ref(), self.page_max).await?;
+            let rows = source
+                .page(&tx, self.tenant, self.state.after.as_ref(), self.page_max)
+                .await?;
             drop(tx);
             if rows.len() < self.page_max {
                 self.state.source += 1;
@@ -172,6 +206,12 @@ impl Walk {
 
     fn page(&self, changes: Vec<ChangeRow>, last: bool) -> SnapshotPage {
         let resume = self.state.encode_to_vec();
-        SnapshotPage { epoch: self.epoch, cursors: self.cursors.clone(), changes, resume, last }
+        SnapshotPage {
+            epoch: self.epoch,
+            cursors: self.cursors.clone(),
+            changes,
+            resume,
+            last,
+        }
     }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::hub::{Head, Hub};
 use super::{
-    ChangeRow, Cursor, Feed, FeedBatch, Place, SharedHeads, closed, epoch_gone, lane_of, nonce_at, place, stored, too_old,
-    unsigned,
+    ChangeRow, Cursor, Feed, FeedBatch, Place, SharedHeads, closed, epoch_gone, lane_of, nonce_at,
+    place, stored, too_old, unsigned,
 };
 use crate::Database;
 use crate::database::begin_read;
@@ -70,7 +70,10 @@ impl Feed {
         let tx = begin_read(&self.0.0.pools, None).await?;
         for cursor in cursors {
             if lanes.iter().any(|l| l.lane == cursor.lane) {
-                return Err(Fault::invalid("cursors", format!("lane {} is named twice", cursor.lane)));
+                return Err(Fault::invalid(
+                    "cursors",
+                    format!("lane {} is named twice", cursor.lane),
+                ));
             }
             match place(&tx, &heads, *cursor).await? {
                 Place::Here => lanes.push(Standing::at(*cursor)),
@@ -78,7 +81,11 @@ impl Feed {
                 Place::Elsewhere => {
                     drop(tx);
                     let restored = tenant.is_none();
-                    let epoch = if restored { self.new_epoch_after(heads.epoch).await? } else { heads.epoch };
+                    let epoch = if restored {
+                        self.new_epoch_after(heads.epoch).await?
+                    } else {
+                        heads.epoch
+                    };
                     return Err(epoch_gone(epoch));
                 }
             }
@@ -108,7 +115,12 @@ struct Standing {
 
 impl Standing {
     fn at(cursor: Cursor) -> Self {
-        Self { lane: cursor.lane, position: cursor.position, nonce: cursor.nonce, told: Instant::now() }
+        Self {
+            lane: cursor.lane,
+            position: cursor.position,
+            nonce: cursor.nonce,
+            told: Instant::now(),
+        }
     }
 }
 
@@ -141,7 +153,12 @@ impl Watcher {
                     return self.read(i, &head).await;
                 }
             }
-            let due = self.lanes.iter().enumerate().min_by_key(|(_, l)| l.told).map(|(i, l)| (i, l.told + self.heartbeat));
+            let due = self
+                .lanes
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, l)| l.told)
+                .map(|(i, l)| (i, l.told + self.heartbeat));
             match due {
                 Some((i, at)) if at <= Instant::now() => return Ok(self.beat(i)),
                 _ => {}
@@ -159,7 +176,11 @@ impl Watcher {
     fn meet_lanes(&mut self, heads: &SharedHeads) {
         for head in &heads.lanes {
             if !self.lanes.iter().any(|l| l.lane == head.lane) {
-                self.lanes.push(Standing::at(Cursor { lane: head.lane, position: 0, nonce: 0 }));
+                self.lanes.push(Standing::at(Cursor {
+                    lane: head.lane,
+                    position: 0,
+                    nonce: 0,
+                }));
             }
         }
     }
@@ -168,8 +189,12 @@ impl Watcher {
     fn news(&mut self, heads: &SharedHeads) -> Result<Option<(usize, Head)>, Fault> {
         let n = self.lanes.len();
         for i in (0..n).map(|k| (self.turn + k) % n) {
-            let Some(lane) = self.lanes.get(i) else { continue };
-            let Some(head) = heads.lane(lane.lane) else { continue };
+            let Some(lane) = self.lanes.get(i) else {
+                continue;
+            };
+            let Some(head) = heads.lane(lane.lane) else {
+                continue;
+            };
             if head.head < lane.position {
                 // only a restore under a running service does this
                 return Err(epoch_gone(heads.epoch));
@@ -188,11 +213,27 @@ impl Watcher {
     fn beat(&mut self, i: usize) -> FeedBatch {
         let epoch = self.epoch;
         let Some(lane) = self.lanes.get_mut(i) else {
-            return FeedBatch { epoch, lane: 0, from: 0, to: 0, to_nonce: 0, changes: Vec::new(), heartbeat: true };
+            return FeedBatch {
+                epoch,
+                lane: 0,
+                from: 0,
+                to: 0,
+                to_nonce: 0,
+                changes: Vec::new(),
+                heartbeat: true,
+            };
         };
         lane.told = Instant::now();
         let (from, to_nonce) = (lane.position, lane.nonce);
-        FeedBatch { epoch, lane: lane.lane, from, to: from, to_nonce, changes: Vec::new(), heartbeat: true }
+        FeedBatch {
+            epoch,
+            lane: lane.lane,
+            from,
+            to: from,
+            to_nonce,
+            changes: Vec::new(),
+            heartbeat: true,
+        }
     }
 
     async fn read(&mut self, i: usize, head: &Head) -> Result<FeedBatch, Fault> {
@@ -201,22 +242,40 @@ impl Watcher {
         let (changes, to) = self.page(&tx, head, from).await?;
         let to_nonce = match changes.last() {
             Some(last) if last.position == to => last.nonce,
-            _ => nonce_at(&tx, head, to).await?.ok_or_else(|| too_old(head.lane, to + 1))?,
+            _ => nonce_at(&tx, head, to)
+                .await?
+                .ok_or_else(|| too_old(head.lane, to + 1))?,
         };
         drop(tx);
         if let Some(lane) = self.lanes.get_mut(i) {
             (lane.position, lane.nonce, lane.told) = (to, to_nonce, Instant::now());
         }
-        Ok(FeedBatch { epoch: self.epoch, lane: head.lane, from, to, to_nonce, changes, heartbeat: false })
+        Ok(FeedBatch {
+            epoch: self.epoch,
+            lane: head.lane,
+            from,
+            to,
+            to_nonce,
+            changes,
+            heartbeat: false,
+        })
     }
 
     /// Changes after `from`, and the position up to which they are all.
     async fn page(&self, tx: &Tx, head: &Head, from: u64) -> Result<(Vec<ChangeRow>, u64), Fault> {
         let limit = self.batch_max as u64;
-        let span = if self.tenant.is_some() { limit.saturating_mul(STRIDE) } else { limit };
+        let span = if self.tenant.is_some() {
+            limit.saturating_mul(STRIDE)
+        } else {
+            limit
+        };
         let mut to = head.head.min(from.saturating_add(span));
-        let mut values: Vec<Value> =
-            vec![i64::from(head.lane).into(), stored(from).into(), stored(to).into(), stored(limit).into()];
+        let mut values: Vec<Value> = vec![
+            i64::from(head.lane).into(),
+            stored(from).into(),
+            stored(to).into(),
+            stored(limit).into(),
+        ];
         let sql = if let Some(tenant) = self.tenant {
             values.push(tenant.0.into());
             "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures \
@@ -229,7 +288,13 @@ impl Watcher {
         let full = rows.len() as u64 == limit;
         let whole = rows.len() as u64 == to - from;
         if self.tenant.is_some() || !whole {
-            self.not_trimmed(tx, head.lane, from, self.tenant.is_some() || self.db.0.settings.hazard).await?;
+            self.not_trimmed(
+                tx,
+                head.lane,
+                from,
+                self.tenant.is_some() || self.db.0.settings.hazard,
+            )
+            .await?;
         }
         let mut changes = Vec::with_capacity(rows.len());
         let mut bytes = 0;
@@ -251,7 +316,12 @@ impl Watcher {
 
     /// Tells a range that retention took from one with a hole, which must not be.
     async fn not_trimmed(&self, tx: &Tx, lane: u16, from: u64, partial: bool) -> Result<(), Fault> {
-        let row = tx.fetch_one("SELECT trimmed FROM lane WHERE lane = $1", vec![i64::from(lane).into()]).await?;
+        let row = tx
+            .fetch_one(
+                "SELECT trimmed FROM lane WHERE lane = $1",
+                vec![i64::from(lane).into()],
+            )
+            .await?;
         let trimmed = row.map(|row| unsigned(&row, 0)).transpose()?.unwrap_or(0);
         if trimmed > from {
             return Err(too_old(lane, trimmed));
@@ -259,7 +329,9 @@ impl Watcher {
         if partial {
             return Ok(());
         }
-        Err(Fault::bug(format!("lane {lane} has a hole after position {from}")))
+        Err(Fault::bug(format!(
+            "lane {lane} has a hole after position {from}"
+        )))
     }
 }
 
