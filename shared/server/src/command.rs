@@ -4,7 +4,7 @@ use prost::encoding::{DecodeContext, decode_key, skip_field};
 use regard_proto::Mutation;
 use sha2::{Digest as _, Sha256};
 
-use crate::Command;
+use regard_database::Command;
 
 /// Number of the field `request_id` in every request that has it.
 const REQUEST_ID: u32 = 14;

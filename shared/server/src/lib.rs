@@ -3,33 +3,37 @@
 
 mod caller;
 mod command;
+mod edge;
+mod figures;
+mod identity;
 mod ingest;
+mod logs;
 pub mod page;
+mod pipe;
+mod serve;
 mod service;
+mod settings;
 mod status;
 pub mod wire;
 
 pub use caller::caller;
 pub use command::command;
+pub use edge::Unprotected;
+pub use figures::collect_figures;
+pub use identity::{Identity, service_caller};
 pub use ingest::{Answers, answers, ingest};
+pub use logs::init_logs;
 pub use page::{KeyPart, Page};
+pub use pipe::Pipe;
+pub use regard_database::Command;
+pub use serve::{Running, ServeError, serve, stop_signal};
 pub use service::{BoxFuture, Grpc, Job, Ready, Service, Shared};
+pub use settings::{
+    IdentitySettings, KeySettings, LogFormat, LogSettings, ServerSettings, SettingsError,
+};
 pub use status::{MAX_VIOLATIONS, code, status};
 /// For [`limited!`].
 pub use tonic;
 
 /// Largest message in bytes, both ways, everywhere.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
-
-/// A mutating request as the database sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Command<'a> {
-    /// The RPC.
-    pub method: &'static str,
-    /// Names the call for its repeats; empty where the caller wants none.
-    pub request_id: &'a str,
-    /// Of the content without the request id.
-    pub digest: [u8; 32],
-    /// Whether everything is checked and nothing stored.
-    pub validate_only: bool,
-}

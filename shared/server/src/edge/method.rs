@@ -1,0 +1,134 @@
+//! The RPCs that a server serves, found by path.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::meter::Meter;
+use crate::service::{Grpc, Route};
+
+/// A service without permissions in the contract: it must not be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the service {0} declares no permission for its RPCs and is not on the public list; it cannot be served"
+)]
+pub struct Unprotected(pub String);
+
+/// One RPC.
+pub(crate) struct Method {
+    pub(crate) service: &'static str,
+    pub(crate) name: &'static str,
+    /// What a caller needs; empty for a public one.
+    pub(crate) permission: &'static str,
+    pub(crate) public: bool,
+    pub(crate) streaming: bool,
+    pub(crate) client_streaming: bool,
+    pub(crate) server_streaming: bool,
+    /// None for an RPC that is not served.
+    pub(crate) route: Option<Arc<dyn Route>>,
+    pub(crate) meter: Meter,
+}
+
+/// Service, method, path, whether it streams back: what anyone may call.
+const PUBLIC: [(&str, &str, &str, bool); 4] = [
+    (
+        "grpc.health.v1.Health",
+        "Check",
+        "/grpc.health.v1.Health/Check",
+        false,
+    ),
+    (
+        "grpc.health.v1.Health",
+        "Watch",
+        "/grpc.health.v1.Health/Watch",
+        true,
+    ),
+    (
+        "grpc.reflection.v1.ServerReflection",
+        "ServerReflectionInfo",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        true,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection",
+        "ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        true,
+    ),
+];
+
+pub(crate) struct Methods {
+    by_path: HashMap<&'static str, Arc<Method>>,
+    /// Stands for every other path, so that labels stay a closed set.
+    unknown: Arc<Method>,
+}
+
+impl Methods {
+    /// The methods of the services of `grpc`.
+    ///
+    /// # Errors
+    /// [`Unprotected`] for a service that the contract does not know and the public list does not name.
+    pub(crate) fn new(grpc: &Grpc) -> Result<Self, Unprotected> {
+        let mut by_path = HashMap::new();
+        for (service, route) in &grpc.routes {
+            let mut known = false;
+            for method in regard_proto::METHODS
+                .iter()
+                .filter(|method| method.service == *service)
+            {
+                known = true;
+                let name = method.path.rsplit('/').next().unwrap_or_default();
+                by_path.insert(
+                    method.path,
+                    Arc::new(Method {
+                        service,
+                        name,
+                        permission: method.permission,
+                        public: false,
+                        streaming: method.client_streaming || method.server_streaming,
+                        client_streaming: method.client_streaming,
+                        server_streaming: method.server_streaming,
+                        route: Some(Arc::clone(route)),
+                        meter: Meter::new(service, name),
+                    }),
+                );
+            }
+            for (_, name, path, streaming) in PUBLIC.iter().filter(|(public, ..)| public == service)
+            {
+                known = true;
+                by_path.insert(
+                    path,
+                    Arc::new(Method {
+                        service,
+                        name,
+                        permission: "",
+                        public: true,
+                        streaming: *streaming,
+                        client_streaming: false,
+                        server_streaming: *streaming,
+                        route: Some(Arc::clone(route)),
+                        meter: Meter::new(service, name),
+                    }),
+                );
+            }
+            if !known {
+                return Err(Unprotected((*service).to_owned()));
+            }
+        }
+        let unknown = Arc::new(Method {
+            service: "unknown",
+            name: "unknown",
+            permission: "",
+            public: true,
+            streaming: false,
+            client_streaming: false,
+            server_streaming: false,
+            route: None,
+            meter: Meter::new("unknown", "unknown"),
+        });
+        Ok(Self { by_path, unknown })
+    }
+
+    pub(crate) fn of(&self, path: &str) -> &Arc<Method> {
+        self.by_path.get(path).unwrap_or(&self.unknown)
+    }
+}

@@ -1,0 +1,316 @@
+//! What every call passes, in one place and in this order: request id and span, figures, limit, deadline, identity,
+//! permission, the handler with its panics caught, and the answer's error as the contract wants it.
+
+mod answer;
+mod meter;
+mod method;
+mod request_id;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use http::{HeaderMap, Request, Response};
+use regard_types::{Caller, Fault};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tracing::Instrument as _;
+
+use crate::identity::Identity;
+use crate::service::Grpc;
+use crate::status::{bare, status};
+use answer::Answer;
+use meter::Flight;
+pub use method::Unprotected;
+use method::{Method, Methods};
+use request_id::RequestId;
+
+/// The edge of a server.
+pub(crate) struct Edge {
+    methods: Methods,
+    identity: Identity,
+    limits: Limits,
+    calls: AtomicUsize,
+    streams: AtomicUsize,
+    /// Cancelled when open server streams shall end.
+    stopping: CancellationToken,
+}
+
+/// What the edge allows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) deadline: Duration,
+    pub(crate) calls: usize,
+    pub(crate) streams: usize,
+}
+
+impl Edge {
+    pub(crate) fn new(
+        grpc: &Grpc,
+        identity: Identity,
+        limits: Limits,
+        stopping: CancellationToken,
+    ) -> Result<Self, Unprotected> {
+        Ok(Self {
+            methods: Methods::new(grpc)?,
+            identity,
+            limits,
+            calls: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            stopping,
+        })
+    }
+
+    /// Answers one call; never an error, never a panic.
+    pub(crate) async fn call(
+        self: Arc<Self>,
+        request: Request<Body>,
+        trusted: Option<Arc<Caller>>,
+    ) -> Response<Body> {
+        let request_id = RequestId::of(request.headers());
+        let method = Arc::clone(self.methods.of(request.uri().path()));
+        let span = tracing::info_span!(
+            "rpc",
+            rpc.service = method.service,
+            rpc.method = method.name,
+            request_id = &*request_id.text,
+            tenant = tracing::field::Empty,
+            caller = tracing::field::Empty,
+        );
+        let flight = Flight::start(&self, &method, &span);
+        if span.is_none() {
+            self.pass(request, trusted, method, request_id, flight)
+                .await
+        } else {
+            self.pass(request, trusted, method, request_id, flight)
+                .instrument(span)
+                .await
+        }
+    }
+
+    async fn pass(
+        self: Arc<Self>,
+        mut request: Request<Body>,
+        trusted: Option<Arc<Caller>>,
+        method: Arc<Method>,
+        request_id: RequestId,
+        flight: Flight,
+    ) -> Response<Body> {
+        let (limit, deadline) = match self.admit(
+            &mut request,
+            trusted.as_deref(),
+            &method,
+            &request_id,
+            &flight,
+        ) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return refuse(refusal, &request_id, flight),
+        };
+        let Some(route) = &method.route else {
+            let text = "this server does not serve the RPC; check the address and the version";
+            return refuse(
+                bare(Code::Unimplemented, "NOT_SERVED", text, &[]),
+                &request_id,
+                flight,
+            );
+        };
+        let work = AssertUnwindSafe(route.call(request)).catch_unwind();
+        let done = match limit {
+            None => Ok(work.await),
+            Some(limit) => tokio::time::timeout(limit, work).await,
+        };
+        match done {
+            Ok(Ok(Ok(response))) => self.answer(response, &method, request_id, deadline, flight),
+            Ok(Err(panic)) => refuse(panicked(panic.as_ref(), &method), &request_id, flight),
+            Err(_) => refuse(late(limit.unwrap_or_default()), &request_id, flight),
+        }
+    }
+
+    /// Limit, deadline, identity and permission; the caller goes into the request.
+    #[allow(clippy::result_large_err)]
+    fn admit(
+        &self,
+        request: &mut Request<Body>,
+        trusted: Option<&Caller>,
+        method: &Method,
+        request_id: &RequestId,
+        flight: &Flight,
+    ) -> Result<(Option<Duration>, Option<Instant>), Status> {
+        let asked = timeout(request.headers())?;
+        if method.public || method.route.is_none() {
+            return Ok((asked, None));
+        }
+        let (open, most) = if method.streaming {
+            (&self.streams, self.limits.streams)
+        } else {
+            (&self.calls, self.limits.calls)
+        };
+        if open.load(Ordering::Relaxed) > most {
+            let text = "too many requests are in flight; try again shortly";
+            let limit = most.to_string();
+            return Err(bare(
+                Code::ResourceExhausted,
+                "TOO_MANY_REQUESTS",
+                text,
+                &[("limit", &limit)],
+            ));
+        }
+        let limit = if method.streaming {
+            asked // an open stream has no other end than its caller's
+        } else {
+            Some(asked.map_or(self.limits.deadline, |asked| {
+                asked.min(self.limits.deadline)
+            }))
+        };
+        let deadline = limit.and_then(|limit| flight.started().checked_add(limit));
+        let caller = self
+            .identity
+            .caller(request.headers(), trusted, &request_id.text, deadline)
+            .map_err(status)?;
+        let span = flight.span();
+        if !span.is_none() {
+            span.record("tenant", &*caller.tenant_name);
+            span.record("caller", &*caller.name);
+        }
+        if !caller.may(method.permission) {
+            return Err(status(Fault::denied(method.permission)));
+        }
+        request.extensions_mut().insert(caller);
+        Ok((limit, deadline))
+    }
+
+    /// The handler's answer: a bare status is set right here, a body is watched to its end.
+    fn answer(
+        &self,
+        response: Response<Body>,
+        method: &Method,
+        request_id: RequestId,
+        deadline: Option<Instant>,
+        mut flight: Flight,
+    ) -> Response<Body> {
+        let (mut head, body) = response.into_parts();
+        match failed(&head.headers) {
+            Some(failure) => refuse(failure, &request_id, flight),
+            None if head.headers.contains_key(STATUS) => {
+                flight.finish(Code::Ok);
+                head.headers.insert(request_id::HEADER, request_id.value);
+                Response::from_parts(head, body)
+            }
+            None => {
+                let stop = (method.server_streaming && !method.client_streaming)
+                    .then(|| self.stopping.clone());
+                head.headers
+                    .insert(request_id::HEADER, request_id.value.clone());
+                let deadline = deadline.filter(|_| method.streaming);
+                Response::from_parts(
+                    head,
+                    Body::new(Answer::new(body, request_id, deadline, stop, flight)),
+                )
+            }
+        }
+    }
+}
+
+const STATUS: &str = "grpc-status";
+
+/// The error that headers or trailers carry.
+fn failed(headers: &HeaderMap) -> Option<Status> {
+    let code = headers.get(STATUS)?;
+    if code.as_bytes() == b"0" {
+        None
+    } else {
+        Status::from_header_map(headers)
+    }
+}
+
+/// Answers with an error alone.
+fn refuse(failure: Status, request_id: &RequestId, mut flight: Flight) -> Response<Body> {
+    let failure = published(failure, &request_id.text);
+    flight.finish(failure.code());
+    let mut response = failure.into_http();
+    response
+        .headers_mut()
+        .insert(request_id::HEADER, request_id.value.clone());
+    response
+}
+
+/// A handler's or the transport's error as the contract publishes it.
+fn published(failure: Status, request_id: &str) -> Status {
+    let failure = regard_proto::error::canonical(failure);
+    match failure.code() {
+        Code::Internal | Code::Unknown | Code::DataLoss => {
+            if failure.details().is_empty() {
+                tracing::error!(
+                    message = failure.message(),
+                    "request failed without a fault"
+                );
+            }
+            let text = format!("internal error; report it with the request id {request_id}");
+            bare(
+                Code::Internal,
+                "INTERNAL",
+                text,
+                &[("request_id", request_id)],
+            )
+        }
+        _ => failure,
+    }
+}
+
+/// What a panic becomes: logged and counted here.
+fn panicked(panic: &(dyn std::any::Any + Send), method: &Method) -> Status {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("no message"), "handler panicked");
+    metrics::counter!("regard_panics_total", "service" => method.service, "method" => method.name)
+        .increment(1);
+    bare(Code::Internal, "INTERNAL", "internal error", &[])
+}
+
+fn late(limit: Duration) -> Status {
+    let limit = limit.as_millis().to_string();
+    let text = "the time limit of the call passed; the work was stopped and rolled back";
+    bare(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        text,
+        &[("limit_ms", &limit)],
+    )
+}
+
+/// The caller's limit in `grpc-timeout`: up to 8 digits and a unit.
+#[allow(clippy::result_large_err)]
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().ok().and_then(|text| {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let plain =
+            (1..=8).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number.parse::<u64>().ok().filter(|_| plain)?;
+        Some(match unit {
+            "H" => Duration::from_secs(number * 3_600),
+            "M" => Duration::from_secs(number * 60),
+            "S" => Duration::from_secs(number),
+            "m" => Duration::from_millis(number),
+            "u" => Duration::from_micros(number),
+            "n" => Duration::from_nanos(number),
+            _ => return None,
+        })
+    });
+    match parsed {
+        Some(limit) => Ok(Some(limit)),
+        None => Err(bare(
+            Code::InvalidArgument,
+            "MESSAGE_MALFORMED",
+            "grpc-timeout must be 1 to 8 digits and one of H, M, S, m, u, n",
+            &[],
+        )),
+    }
+}
