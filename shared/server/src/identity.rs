@@ -124,7 +124,7 @@ fn key(headers: &HeaderMap) -> Result<Option<&[u8]>, Fault> {
             )),
         };
     }
-    Ok(headers.get("x-api-key").map(|value| value.as_bytes()))
+    Ok(headers.get("x-api-key").map(http::HeaderValue::as_bytes))
 }
 
 fn known(key: &KeySettings, ids: &IdSecret) -> Caller {

@@ -16,7 +16,13 @@ pub struct SettingsError {
 
 impl SettingsError {
     /// An error of a key.
-    pub fn new(key: impl Into<String>, found: impl ToString, expected: impl Into<String>) -> Self {
+    // By value, so that literals and numbers can be given as they are.
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn new(
+        key: impl Into<String>,
+        found: impl std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
         Self {
             key: key.into(),
             found: found.to_string(),
