@@ -1,0 +1,104 @@
+//! What every noun of the service shares: the store, the tenants, and how a write tells what it did.
+
+use std::future::Future;
+use std::time::Duration;
+
+use regard_database::{Change, Database, StoreError, Write};
+use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind};
+
+use crate::measures::Measured;
+use crate::tenant::Tenants;
+
+/// The service's parts, shared by its RPCs and jobs.
+#[derive(Debug)]
+pub struct Core {
+    /// The store.
+    pub db: Database,
+    /// Tenant records, kept for a short while.
+    pub tenants: Tenants,
+}
+
+/// A result with the token of the write.
+#[derive(Debug)]
+pub struct Written<T> {
+    /// What was written, or is stored.
+    pub value: T,
+    /// Empty if nothing changed, none for `validate_only`.
+    pub token: Option<ChangeToken>,
+}
+
+impl<T> Written<T> {
+    /// The token as text.
+    pub fn token(&self) -> String {
+        self.token
+            .as_ref()
+            .map(ChangeToken::encode)
+            .unwrap_or_default()
+    }
+}
+
+/// Adds the record's change to the write.
+pub fn tell<R: Measured>(write: &mut Write, record: &R, position: u64) {
+    let (id, version) = record.version();
+    write.change(Change {
+        kind: R::KIND,
+        record: id,
+        version,
+        customer: record.customer(),
+        occurred_at: record.occurred_at(),
+        measures: record.measures(),
+        position,
+    });
+}
+
+/// Keyed digest of a record's version for the audit.
+pub fn digest<R: Measured>(ids: &IdKey, record: &R) -> [u8; 32] {
+    let mut bytes = record.measures();
+    bytes.extend_from_slice(&record.occurred_at().0.to_be_bytes());
+    bytes.extend_from_slice(&record.version().1.to_be_bytes());
+    ids.digest(R::KIND, &bytes)
+}
+
+/// Another writer was faster with the same record: read again and decide anew.
+pub fn lost(error: StoreError) -> Fault {
+    match error {
+        StoreError::Taken(key) => Fault::busy().caused_by(key),
+        StoreError::Stale => Fault::busy(),
+        other => other.into(),
+    }
+}
+
+/// Tries of a write that loses against others.
+const TRIES: u32 = 8;
+
+/// Repeats a whole write while it loses against others, with growing, jittered pauses (2 to 256 ms and as much again).
+///
+/// # Errors
+/// The last fault.
+pub async fn again<T, F, W>(work: F) -> Result<T, Fault>
+where
+    F: Fn() -> W,
+    W: Future<Output = Result<T, Fault>>,
+{
+    for exponent in 1..TRIES {
+        match work().await {
+            Err(fault) if fault.kind == Kind::Busy => {
+                let pause = 1_u64 << exponent;
+                // The process' own entropy is enough to part two writers.
+                let jitter = u64::from(uuid::Uuid::new_v4().as_bytes()[0]) * pause / 255;
+                tokio::time::sleep(Duration::from_millis(pause + jitter)).await;
+            }
+            done => return done,
+        }
+    }
+    work().await
+}
+
+/// The caller of a request.
+///
+/// # Errors
+/// UNAUTHENTICATED if the request did not come through the server.
+pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Caller, Fault> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Fault::unauthenticated("the call carries no identity"))
+}

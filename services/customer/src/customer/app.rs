@@ -1,0 +1,313 @@
+//! What is done with customers.
+
+use std::collections::HashMap;
+
+use regard_database::{Command, Tx, Write};
+use regard_types::{Caller, ChangeToken, CustomerId, Fault, RecordId, SourceKey, TenantId, Uuid};
+
+use super::batch::{Outcome, Plan, Stored, differs};
+use super::domain::{Customer, NewCustomer, Profile};
+use super::store::{self, Filter};
+use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::merge;
+use crate::order::{Lock, unknown_customer};
+use crate::record::Place;
+
+/// A customer, and the one that it stands for now.
+#[derive(Debug)]
+pub struct View {
+    /// The customer.
+    pub customer: Customer,
+    /// Its own id unless merged.
+    pub canonical: CustomerId,
+}
+
+/// Creates a customer.
+pub async fn create(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    new: &NewCustomer,
+) -> Result<Written<View>, Fault> {
+    again(|| try_create(core, caller, command, new)).await
+}
+
+async fn try_create(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    new: &NewCustomer,
+) -> Result<Written<View>, Fault> {
+    let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        return repeat(write).await;
+    }
+    let tenant = caller.tenant;
+    if new.key.is_some()
+        && store::known(&write, tenant, &[new.id.0])
+            .await?
+            .contains(&new.id)
+    {
+        return Err(Fault::exists("customer", new.id));
+    }
+    let customer = new.first(write.now());
+    let at = write.reserve(1).await?;
+    let place = Place {
+        lane: at.lane,
+        position: at.first,
+    };
+    let ids = core.db.ids(tenant);
+    store::insert(&write, tenant, &ids, std::slice::from_ref(&customer), place)
+        .await
+        .map_err(lost)?;
+    tell(&mut write, &customer, at.first);
+    let after = digest(&ids, &customer);
+    write.audit(
+        "customer.create",
+        RecordId::from(customer.id),
+        None,
+        Some(after),
+    );
+    commit(write, customer).await
+}
+
+async fn commit(write: Write, customer: Customer) -> Result<Written<View>, Fault> {
+    let roots = merge::roots(&write, write.caller().tenant, &[customer.id]).await?;
+    let canonical = roots.get(&customer.id).copied().unwrap_or(customer.id);
+    let records = vec![(
+        "customer",
+        RecordId::from(customer.id),
+        customer.head.version,
+    )];
+    let token = write.commit(records).await?;
+    Ok(Written {
+        value: View {
+            customer,
+            canonical,
+        },
+        token,
+    })
+}
+
+async fn repeat(write: Write) -> Result<Written<View>, Fault> {
+    let answer = write.repeated().cloned();
+    let record = answer.as_ref().and_then(|a| a.records.first());
+    let Some((_, id, version)) = record else {
+        return Err(Fault::bug("an answer without its customer"));
+    };
+    let customer =
+        store::version(&write, write.caller().tenant, CustomerId(id.0), *version).await?;
+    let written = commit(write, customer).await?;
+    Ok(written)
+}
+
+/// One customer, as the caller named it.
+pub async fn get(
+    core: &Core,
+    caller: &Caller,
+    id: CustomerId,
+    key: Option<&SourceKey>,
+) -> Result<View, Fault> {
+    let tx = core.db.read(caller).await?;
+    let mut found = several(&tx, caller.tenant, &[id]).await?;
+    found
+        .remove(&id)
+        .ok_or_else(|| unknown_customer("customer", id, key))
+}
+
+/// Those of the customers that are known.
+pub async fn batch_get(
+    core: &Core,
+    caller: &Caller,
+    ids: &[CustomerId],
+) -> Result<HashMap<CustomerId, View>, Fault> {
+    let tx = core.db.read(caller).await?;
+    several(&tx, caller.tenant, ids).await
+}
+
+async fn several(
+    tx: &Tx,
+    tenant: TenantId,
+    ids: &[CustomerId],
+) -> Result<HashMap<CustomerId, View>, Fault> {
+    let asked: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let found = store::current(tx, tenant, &asked, Lock::No).await?;
+    let views = views(tx, tenant, found.into_values().collect()).await?;
+    Ok(views
+        .into_iter()
+        .map(|view| (view.customer.id, view))
+        .collect())
+}
+
+/// Adds the canonical customers.
+async fn views(tx: &Tx, tenant: TenantId, customers: Vec<Customer>) -> Result<Vec<View>, Fault> {
+    let ids: Vec<CustomerId> = customers.iter().map(|customer| customer.id).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let roots = merge::roots(tx, tenant, &ids).await?;
+    let view = |customer: Customer| View {
+        canonical: roots.get(&customer.id).copied().unwrap_or(customer.id),
+        customer,
+    };
+    Ok(customers.into_iter().map(view).collect())
+}
+
+/// A page of customers by id, and whether there are more.
+pub async fn list(
+    core: &Core,
+    caller: &Caller,
+    filter: &Filter,
+    after: Option<Uuid>,
+    size: usize,
+) -> Result<(Vec<View>, bool), Fault> {
+    let tx = core.db.read(caller).await?;
+    let ids = core.db.ids(caller.tenant);
+    let limit = size as u64 + 1;
+    let mut found = store::page(&tx, caller.tenant, &ids, filter, after, limit).await?;
+    let more = found.len() > size;
+    found.truncate(size);
+    Ok((views(&tx, caller.tenant, found).await?, more))
+}
+
+/// Changes a customer: `change` gives the new profile of the old one.
+pub async fn update(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    (id, key): (CustomerId, Option<&SourceKey>),
+    etag: &str,
+    change: impl Fn(&Profile) -> Profile + Sync,
+) -> Result<Written<View>, Fault> {
+    again(|| try_update(core, caller, command, (id, key), etag, &change)).await
+}
+
+async fn try_update(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    (id, key): (CustomerId, Option<&SourceKey>),
+    etag: &str,
+    change: &(impl Fn(&Profile) -> Profile + Sync),
+) -> Result<Written<View>, Fault> {
+    let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        return repeat(write).await;
+    }
+    let tenant = caller.tenant;
+    let found = store::current(&write, tenant, &[id.0], Lock::Yes)
+        .await?
+        .remove(&id);
+    let before = found.ok_or_else(|| unknown_customer("target", id, key))?;
+    regard_server::wire::check_etag(etag, "customer", id.0, before.head.version)?;
+    let profile = change(&before.profile);
+    if profile == before.profile {
+        return commit(write, before).await;
+    }
+    let ids = core.db.ids(tenant);
+    let new = NewCustomer::new(id, before.key.clone(), profile, before.revision, &ids);
+    let customer = Customer {
+        head: before.head.next(write.now()),
+        ..new.first(write.now())
+    };
+    let at = write.reserve(1).await?;
+    let place = Place {
+        lane: at.lane,
+        position: at.first,
+    };
+    store::replace(&write, tenant, &ids, std::slice::from_ref(&customer), place)
+        .await
+        .map_err(lost)?;
+    tell(&mut write, &customer, at.first);
+    let digests = (digest(&ids, &before), digest(&ids, &customer));
+    write.audit(
+        "customer.update",
+        RecordId::from(id),
+        Some(digests.0),
+        Some(digests.1),
+    );
+    commit(write, customer).await
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Batch {
+    /// One a row.
+    pub outcomes: Vec<Outcome>,
+    /// Names the write; none if nothing was written.
+    pub token: Option<ChangeToken>,
+}
+
+/// Takes a batch; a bad row rejects only itself.
+pub async fn ingest(
+    core: &Core,
+    caller: &Caller,
+    rows: &[Option<NewCustomer>],
+    validate_only: bool,
+) -> Result<Batch, Fault> {
+    again(|| try_ingest(core, caller, rows, validate_only)).await
+}
+
+async fn try_ingest(
+    core: &Core,
+    caller: &Caller,
+    rows: &[Option<NewCustomer>],
+    validate_only: bool,
+) -> Result<Batch, Fault> {
+    let command = Command {
+        method: "IngestCustomers",
+        request_id: "",
+        digest: [0; 32],
+        validate_only,
+    };
+    let mut write = core.db.mutate(caller, command).await?;
+    let tenant = caller.tenant;
+    let mut asked: Vec<Uuid> = rows.iter().flatten().map(|row| row.id.0).collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let mut stored = Stored::default();
+    if !asked.is_empty() {
+        stored.customers = store::bare(&write, tenant, &asked, Lock::Yes).await?;
+    }
+    let other = |row: &&NewCustomer| {
+        stored
+            .customers
+            .get(&row.id)
+            .is_some_and(|before| differs(before, row))
+    };
+    let changed: Vec<Uuid> = rows
+        .iter()
+        .flatten()
+        .filter(other)
+        .map(|row| row.id.0)
+        .collect();
+    if !changed.is_empty() {
+        stored.former = store::former(&write, tenant, &changed).await?;
+    }
+    let plan = Plan::of(rows, &stored, write.now());
+    let count = u32::try_from(plan.first.len() + plan.next.len()).map_err(Fault::bug)?;
+    let mut token = None;
+    if count > 0 {
+        let ids = core.db.ids(tenant);
+        let at = write.reserve(count).await?;
+        let place = |offset: usize| Place {
+            lane: at.lane,
+            position: at.at(offset),
+        };
+        store::insert(&write, tenant, &ids, &plan.first, place(0))
+            .await
+            .map_err(lost)?;
+        store::replace(&write, tenant, &ids, &plan.next, place(plan.first.len()))
+            .await
+            .map_err(lost)?;
+        for (i, customer) in plan.first.iter().chain(&plan.next).enumerate() {
+            tell(&mut write, customer, at.at(i));
+        }
+        write.audit("customer.ingest", None, None, None);
+        token = write.commit(Vec::new()).await?;
+    }
+    Ok(Batch {
+        outcomes: plan.outcomes,
+        token,
+    })
+}

@@ -1,0 +1,102 @@
+//! What a batch of customer rows does to what is stored. Pure: the store reads before, and writes after.
+
+use std::collections::{HashMap, HashSet};
+
+use regard_types::{CustomerId, Fault, Micros};
+
+use super::domain::{Customer, NewCustomer};
+use crate::order::duplicate;
+use crate::record::{Turn, turn};
+
+/// What is stored of the customers that a batch names.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// Their current versions.
+    pub customers: HashMap<CustomerId, Customer>,
+    /// Contents of former versions of those whose rows differ.
+    pub former: HashSet<(CustomerId, [u8; 32])>,
+}
+
+/// What becomes of a row.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The record's first or next version.
+    Accepted,
+    /// Nothing is written for it.
+    Unchanged,
+    /// It is not stored.
+    Rejected(Fault),
+    /// It was rejected before.
+    Skipped,
+}
+
+/// What a batch writes, and what becomes of its rows.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// First versions, by id.
+    pub first: Vec<Customer>,
+    /// Next versions, by id.
+    pub next: Vec<Customer>,
+    /// One a row.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Whether deciding needs the former versions.
+pub fn differs(stored: &Customer, row: &NewCustomer) -> bool {
+    turn(stored.revision, row.revision, stored.content == row.content) != Turn::Unchanged
+}
+
+impl Plan {
+    /// Decides for each row; those that are none were rejected before.
+    pub fn of(rows: &[Option<NewCustomer>], stored: &Stored, now: Micros) -> Self {
+        let mut plan = Self::default();
+        let mut seen: HashMap<CustomerId, usize> = HashMap::new();
+        for (index, row) in rows.iter().enumerate() {
+            let outcome = match row {
+                None => Outcome::Skipped,
+                Some(row) => match seen.get(&row.id) {
+                    Some(first) => again(rows, *first, row),
+                    None => {
+                        seen.insert(row.id, index);
+                        plan.row(stored, row, now)
+                    }
+                },
+            };
+            plan.outcomes.push(outcome);
+        }
+        plan.first.sort_unstable_by_key(|customer| customer.id);
+        plan.next.sort_unstable_by_key(|customer| customer.id);
+        plan
+    }
+
+    fn row(&mut self, stored: &Stored, row: &NewCustomer, now: Micros) -> Outcome {
+        let Some(before) = stored.customers.get(&row.id) else {
+            self.first.push(row.first(now));
+            return Outcome::Accepted;
+        };
+        let turn = turn(before.revision, row.revision, before.content == row.content);
+        let former = turn == Turn::UnlessFormer && stored.former.contains(&(row.id, row.content));
+        if turn == Turn::Unchanged || former {
+            return Outcome::Unchanged;
+        }
+        self.next.push(Customer {
+            profile: row.profile.clone(),
+            content: row.content,
+            revision: before.revision.max(row.revision),
+            head: before.head.next(now),
+            ..before.clone()
+        });
+        Outcome::Accepted
+    }
+}
+
+/// A key comes a second time in the batch.
+fn again(rows: &[Option<NewCustomer>], first: usize, row: &NewCustomer) -> Outcome {
+    let same = rows.get(first).and_then(Option::as_ref);
+    let same =
+        same.is_some_and(|same| (same.content, same.revision) == (row.content, row.revision));
+    match same {
+        true => Outcome::Unchanged,
+        false => Outcome::Rejected(duplicate("customer.key", first)),
+    }
+}

@@ -1,0 +1,480 @@
+//! The contract's orders and refunds to the house's and back.
+
+use std::sync::Arc;
+
+use regard_proto::Validate as _;
+use regard_proto::common::v1 as common;
+use regard_proto::customer::v1 as pb;
+use regard_proto::customer::v1::order_service_server::OrderService;
+use regard_server::wire::{self, Named};
+use regard_server::{Answers, KeyPart, Page, command, ingest, page, status};
+use regard_types::{
+    Caller, Clock, Currency, Fault, IdKey, Money, RecordId, SourceKey, new_record_id,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::app::{self, View};
+use super::batch::Outcome;
+use super::domain::{NewOrder, Terms};
+use crate::core::{Core, caller_of};
+use crate::refund::{self, NewRefund, Refund};
+use crate::tenant::Tenant;
+
+/// `OrderService`.
+#[derive(Debug, Clone)]
+pub struct OrderApi(pub Arc<Core>);
+
+/// What the words of a request are read with.
+struct Reader {
+    ids: IdKey,
+    currency: Currency,
+    clock: Clock,
+}
+
+impl Reader {
+    fn new(core: &Core, tenant: &Tenant) -> Self {
+        Self {
+            ids: core.db.ids(tenant.id),
+            currency: tenant.terms.currency,
+            clock: core.db.clock().clone(),
+        }
+    }
+
+    fn id(&self, kind: &str, key: Option<&SourceKey>) -> RecordId {
+        match key {
+            Some(key) => RecordId(self.ids.id(kind, key)),
+            None => new_record_id(&self.clock),
+        }
+    }
+
+    /// An order; `keyed` where a key is required.
+    fn order(
+        &self,
+        wire: Option<&pb::Order>,
+        revision: i64,
+        keyed: bool,
+    ) -> Result<NewOrder, Fault> {
+        let order = wire::required("order", wire)?;
+        if keyed && order.key.is_none() {
+            return Err(Fault::invalid("order.key", "is required in bulk"));
+        }
+        let customer = Named::customer("order.customer", order.customer.as_ref())?;
+        let time = wire::required("order.order_time", order.order_time.as_ref())?;
+        let gross = wire::required("order.gross", order.gross.as_ref())?;
+        let terms = Terms {
+            order_time: wire::micros("order.order_time", time)?,
+            gross: wire::money_in("order.gross", gross, self.currency)?.minor,
+            units: order.units,
+            channel: wire::channel("order.channel", order.channel)?,
+        };
+        let key = order.key.as_ref().map(wire::source_key);
+        Ok(NewOrder {
+            id: self.id("order", key.as_ref()),
+            key,
+            customer: customer.customer_id(&self.ids),
+            customer_key: customer.key().cloned(),
+            terms,
+            revision,
+        })
+    }
+
+    fn refund(&self, wire: Option<&pb::Refund>) -> Result<NewRefund, Fault> {
+        let refund = wire::required("refund", wire)?;
+        let customer = Named::customer("refund.customer", refund.customer.as_ref())?;
+        let time = wire::required("refund.refund_time", refund.refund_time.as_ref())?;
+        let amount = wire::required("refund.amount", refund.amount.as_ref())?;
+        let order = match &refund.order {
+            Some(order) => {
+                Some(Named::record("refund.order", Some(order))?.record_id("order", &self.ids))
+            }
+            None => None,
+        };
+        let key = refund.key.as_ref().map(wire::source_key);
+        Ok(NewRefund {
+            id: self.id("refund", key.as_ref()),
+            key,
+            customer: customer.customer_id(&self.ids),
+            customer_key: customer.key().cloned(),
+            order,
+            refund_time: wire::micros("refund.refund_time", time)?,
+            amount: wire::money_in("refund.amount", amount, self.currency)?.minor,
+        })
+    }
+
+    fn money(&self, minor: i64) -> regard_proto::google::r#type::Money {
+        wire::to_money(Money::new(minor, self.currency))
+    }
+
+    fn order_to_wire(&self, view: &View) -> pb::Order {
+        let order = &view.order;
+        pb::Order {
+            id: order.id.to_string(),
+            key: order.key.as_ref().map(wire::to_source_key),
+            customer: Some(by_id(order.customer.0)),
+            order_time: Some(wire::timestamp(order.terms.order_time)),
+            gross: Some(self.money(order.terms.gross)),
+            units: order.terms.units,
+            channel: wire::to_channel(order.terms.channel),
+            voided: order.voided,
+            refunded: Some(self.money(view.refunded)),
+            version: order.head.version,
+            etag: wire::etag("order", order.id.0, order.head.version),
+            create_time: Some(wire::timestamp(order.head.created)),
+            update_time: Some(wire::timestamp(order.head.updated)),
+        }
+    }
+
+    fn refund_to_wire(&self, refund: &Refund) -> pb::Refund {
+        let order = refund.order.map(|id| common::RecordRef {
+            record: Some(common::record_ref::Record::Id(id.to_string())),
+        });
+        pb::Refund {
+            id: refund.id.to_string(),
+            key: refund.key.as_ref().map(wire::to_source_key),
+            customer: Some(by_id(refund.customer.0)),
+            order,
+            refund_time: Some(wire::timestamp(refund.refund_time)),
+            amount: Some(self.money(refund.amount)),
+            version: refund.head.version,
+            etag: wire::etag("refund", refund.id.0, refund.head.version),
+            create_time: Some(wire::timestamp(refund.head.created)),
+            update_time: Some(wire::timestamp(refund.head.updated)),
+        }
+    }
+}
+
+fn by_id(id: regard_types::Uuid) -> common::CustomerRef {
+    common::CustomerRef {
+        customer: Some(common::customer_ref::Customer::Id(id.to_string())),
+    }
+}
+
+impl OrderApi {
+    async fn reader(&self, caller: &Caller) -> Result<Reader, Fault> {
+        let tenant = self.0.tenants.of(&self.0.db, caller).await?;
+        Ok(Reader::new(&self.0, &tenant))
+    }
+
+    async fn record(
+        &self,
+        request: Request<pb::RecordOrderRequest>,
+    ) -> Result<pb::RecordOrderResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let reader = self.reader(&caller).await?;
+        let row = reader.order(request.order.as_ref(), request.revision, false)?;
+        let command = command(&request, "RecordOrder");
+        let rows = [Some(row)];
+        let done = app::record(
+            &self.0,
+            &caller,
+            command,
+            &rows,
+            request.create_missing,
+            false,
+        )
+        .await?;
+        Ok(pb::RecordOrderResponse {
+            change_token: done.token(),
+            order: done.value.first().map(|view| reader.order_to_wire(view)),
+        })
+    }
+
+    async fn batch(
+        &self,
+        request: Request<pb::BatchRecordOrdersRequest>,
+    ) -> Result<pb::BatchRecordOrdersResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let reader = self.reader(&caller).await?;
+        let mut rows = Vec::with_capacity(request.rows.len());
+        let mut fault: Option<Fault> = None;
+        for (index, row) in request.rows.iter().enumerate() {
+            match reader.order(row.order.as_ref(), row.revision, true) {
+                Ok(row) => rows.push(Some(row)),
+                Err(bad) => fault = Some(app::join(fault, bad, Some(index))),
+            }
+        }
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let command = command(&request, "BatchRecordOrders");
+        let done = app::record(
+            &self.0,
+            &caller,
+            command,
+            &rows,
+            request.create_missing,
+            true,
+        )
+        .await?;
+        Ok(pb::BatchRecordOrdersResponse {
+            change_token: done.token(),
+            orders: done
+                .value
+                .iter()
+                .map(|view| reader.order_to_wire(view))
+                .collect(),
+        })
+    }
+
+    async fn get(
+        &self,
+        request: Request<pb::GetOrderRequest>,
+    ) -> Result<pb::GetOrderResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let reader = self.reader(&caller).await?;
+        let named = Named::record("order", request.get_ref().order.as_ref())?;
+        let found = app::get(&self.0, &caller, named.record_id("order", &reader.ids)).await;
+        let view = found.map_err(|fault| named_by_key(fault, &named))?;
+        Ok(pb::GetOrderResponse {
+            order: Some(reader.order_to_wire(&view)),
+        })
+    }
+
+    async fn list(
+        &self,
+        request: Request<pb::ListOrdersRequest>,
+    ) -> Result<pb::ListOrdersResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let reader = self.reader(&caller).await?;
+        let customer = Named::customer("customer", request.customer.as_ref())?;
+        let customer = customer.customer_id(&reader.ids);
+        let page = Page::read(
+            &caller,
+            "ListOrders",
+            &request,
+            request.page_size,
+            &request.page_token,
+        )?;
+        let after = match page.after.as_deref() {
+            None => None,
+            Some([KeyPart::I64(at), KeyPart::Uuid(id)]) => Some((*at, *id)),
+            Some(_) => return Err(page::invalid()),
+        };
+        let voided = request.include_voided;
+        let (views, more) = app::list(&self.0, &caller, customer, voided, after, page.size).await?;
+        let last = views.last().filter(|_| more).map(|view| {
+            let order = &view.order;
+            page.next(&[
+                KeyPart::I64(order.terms.order_time.0),
+                KeyPart::Uuid(order.id.0),
+            ])
+        });
+        Ok(pb::ListOrdersResponse {
+            orders: views
+                .iter()
+                .map(|view| reader.order_to_wire(view))
+                .collect(),
+            next_page_token: last.unwrap_or_default(),
+        })
+    }
+
+    async fn correct(
+        &self,
+        request: Request<pb::CorrectOrderRequest>,
+    ) -> Result<pb::CorrectOrderResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let reader = self.reader(&caller).await?;
+        let named = Named::record("target", request.target.as_ref())?;
+        let time = request
+            .order_time
+            .as_ref()
+            .map(|at| wire::micros("order_time", at))
+            .transpose()?;
+        let gross = match &request.gross {
+            Some(gross) => Some(wire::money_in("gross", gross, reader.currency)?.minor),
+            None => None,
+        };
+        let channel = wire::channel("channel", request.channel)?;
+        let change = |old: &Terms| Terms {
+            order_time: time.unwrap_or(old.order_time),
+            gross: gross.unwrap_or(old.gross),
+            units: request.units.unwrap_or(old.units),
+            channel: channel.or(old.channel),
+        };
+        let id = named.record_id("order", &reader.ids);
+        let command = command(&request, "CorrectOrder");
+        let done = app::update(&self.0, &caller, command, id, &request.etag, change).await;
+        let done = done.map_err(|fault| named_by_key(fault, &named))?;
+        Ok(pb::CorrectOrderResponse {
+            change_token: done.token(),
+            order: Some(reader.order_to_wire(&done.value)),
+        })
+    }
+
+    async fn void(
+        &self,
+        request: Request<pb::VoidOrderRequest>,
+    ) -> Result<pb::VoidOrderResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let reader = self.reader(&caller).await?;
+        let named = Named::record("target", request.target.as_ref())?;
+        let id = named.record_id("order", &reader.ids);
+        let command = command(&request, "VoidOrder");
+        let done = app::cancel(&self.0, &caller, command, id, &request.etag).await;
+        let done = done.map_err(|fault| named_by_key(fault, &named))?;
+        Ok(pb::VoidOrderResponse {
+            change_token: done.token(),
+            order: Some(reader.order_to_wire(&done.value)),
+        })
+    }
+
+    async fn refund(
+        &self,
+        request: Request<pb::RecordRefundRequest>,
+    ) -> Result<pb::RecordRefundResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let tenant = self.0.tenants.of(&self.0.db, &caller).await?;
+        let reader = Reader::new(&self.0, &tenant);
+        let new = reader.refund(request.refund.as_ref())?;
+        let command = command(&request, "RecordRefund");
+        let done = refund::record(&self.0, &caller, &tenant, command, &new).await?;
+        Ok(pb::RecordRefundResponse {
+            change_token: done.token(),
+            refund: Some(reader.refund_to_wire(&done.value)),
+        })
+    }
+}
+
+/// A record that was asked for by key is reported by key.
+fn named_by_key(mut fault: Fault, named: &Named) -> Fault {
+    if let (Some(key), "RECORD_UNKNOWN") = (named.key(), fault.reason) {
+        fault.meta.retain(|(name, _)| name != "id");
+        return fault
+            .meta("source", &key.source)
+            .meta("external_id", &key.external_id);
+    }
+    fault
+}
+
+/// One batch of an ingest.
+async fn take(
+    core: Arc<Core>,
+    caller: Caller,
+    number: u64,
+    batch: pb::IngestOrdersRequest,
+) -> Result<pb::IngestOrdersResponse, Fault> {
+    let tenant = core.tenants.of(&core.db, &caller).await?;
+    let reader = Reader::new(&core, &tenant);
+    let mut result = common::BatchResult {
+        batch: number,
+        ..common::BatchResult::default()
+    };
+    let mut rows = Vec::with_capacity(batch.rows.len());
+    for (index, row) in batch.rows.iter().enumerate() {
+        if let Err(broken) = row.validate() {
+            result.rejected.push(wire::rejected_fields(index, &broken));
+            rows.push(None);
+            continue;
+        }
+        match reader.order(row.order.as_ref(), row.revision, true) {
+            Ok(row) => rows.push(Some(row)),
+            Err(fault) => {
+                result.rejected.push(wire::rejected(index, &fault));
+                rows.push(None);
+            }
+        }
+    }
+    let done = app::ingest(
+        &core,
+        &caller,
+        &rows,
+        batch.create_missing,
+        batch.validate_only,
+    )
+    .await?;
+    for (index, outcome) in done.outcomes.iter().enumerate() {
+        match outcome {
+            Outcome::Accepted(_) => result.accepted += 1,
+            Outcome::Unchanged(_) => result.unchanged += 1,
+            Outcome::Rejected(fault) => result.rejected.push(wire::rejected(index, fault)),
+            Outcome::Skipped => {}
+        }
+    }
+    result.rejected.sort_unstable_by_key(|row| row.index);
+    result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
+    Ok(pb::IngestOrdersResponse {
+        result: Some(result),
+    })
+}
+
+macro_rules! unary {
+    ($self:ident.$method:ident($request:ident)) => {
+        $self
+            .$method($request)
+            .await
+            .map(Response::new)
+            .map_err(status)
+    };
+}
+
+#[tonic::async_trait]
+impl OrderService for OrderApi {
+    async fn record_order(
+        &self,
+        request: Request<pb::RecordOrderRequest>,
+    ) -> Result<Response<pb::RecordOrderResponse>, Status> {
+        unary!(self.record(request))
+    }
+
+    async fn batch_record_orders(
+        &self,
+        request: Request<pb::BatchRecordOrdersRequest>,
+    ) -> Result<Response<pb::BatchRecordOrdersResponse>, Status> {
+        unary!(self.batch(request))
+    }
+
+    type IngestOrdersStream = Answers<pb::IngestOrdersResponse>;
+
+    async fn ingest_orders(
+        &self,
+        request: Request<Streaming<pb::IngestOrdersRequest>>,
+    ) -> Result<Response<Self::IngestOrdersStream>, Status> {
+        let caller = caller_of(&request).map_err(status)?;
+        let core = self.0.clone();
+        let answers = ingest(request.into_inner(), move |number, batch| {
+            take(core.clone(), caller.clone(), number, batch)
+        });
+        Ok(Response::new(answers))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<pb::GetOrderRequest>,
+    ) -> Result<Response<pb::GetOrderResponse>, Status> {
+        unary!(self.get(request))
+    }
+
+    async fn list_orders(
+        &self,
+        request: Request<pb::ListOrdersRequest>,
+    ) -> Result<Response<pb::ListOrdersResponse>, Status> {
+        unary!(self.list(request))
+    }
+
+    async fn correct_order(
+        &self,
+        request: Request<pb::CorrectOrderRequest>,
+    ) -> Result<Response<pb::CorrectOrderResponse>, Status> {
+        unary!(self.correct(request))
+    }
+
+    async fn void_order(
+        &self,
+        request: Request<pb::VoidOrderRequest>,
+    ) -> Result<Response<pb::VoidOrderResponse>, Status> {
+        unary!(self.void(request))
+    }
+
+    async fn record_refund(
+        &self,
+        request: Request<pb::RecordRefundRequest>,
+    ) -> Result<Response<pb::RecordRefundResponse>, Status> {
+        unary!(self.refund(request))
+    }
+}

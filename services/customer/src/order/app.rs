@@ -1,0 +1,469 @@
+//! What is done with orders.
+
+use std::collections::HashMap;
+
+use regard_database::{Command, Tx, Write};
+use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, RecordId, TenantId, Uuid};
+
+use super::batch::{Outcome, Plan, Stored, unknown_customer};
+use super::domain::{NewOrder, Order, Terms, correct, differs, void};
+use super::store::{self, Lock};
+use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::customer::{self, Customer};
+use crate::record::Place;
+use crate::refund;
+use crate::tenant::Tenant;
+
+/// An order with the sum of its refunds.
+#[derive(Debug)]
+pub struct View {
+    /// The order.
+    pub order: Order,
+    /// In the minor unit.
+    pub refunded: i64,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Batch {
+    /// One a row.
+    pub outcomes: Vec<Outcome>,
+    /// Names the write; none if nothing was written.
+    pub token: Option<ChangeToken>,
+}
+
+/// Reads what the batch names, decides, and writes records and changes. Nothing is committed yet.
+async fn put(
+    core: &Core,
+    write: &mut Write,
+    rows: &[Option<NewOrder>],
+    create_missing: bool,
+) -> Result<(Plan, Stored), Fault> {
+    let tenant = write.caller().tenant;
+    let stored = read(write, tenant, rows).await?;
+    let now = write.now();
+    let plan = Plan::of(rows, &stored, create_missing, now);
+    let count = u32::try_from(plan.writes()).map_err(Fault::bug)?;
+    if count == 0 {
+        return Ok((plan, stored));
+    }
+    let ids = core.db.ids(tenant);
+    let at = write.reserve(count).await?;
+    let place = |offset: usize| Place {
+        lane: at.lane,
+        position: at.at(offset),
+    };
+    let created: Vec<Customer> = plan
+        .customers
+        .iter()
+        .map(|(id, key)| Customer::of_key(*id, key.clone(), &ids, now))
+        .collect();
+    customer::insert(write, tenant, &ids, &created, place(0))
+        .await
+        .map_err(lost)?;
+    let first = created.len();
+    if !plan.first.is_empty() {
+        store::insert(write, tenant, &plan.first, place(first))
+            .await
+            .map_err(lost)?;
+    }
+    let next = first + plan.first.len();
+    if !plan.next.is_empty() {
+        store::replace(write, tenant, &plan.next, place(next))
+            .await
+            .map_err(lost)?;
+    }
+    for (i, record) in created.iter().enumerate() {
+        tell(write, record, at.at(i));
+    }
+    for (i, record) in plan.first.iter().chain(&plan.next).enumerate() {
+        tell(write, record, at.at(first + i));
+    }
+    Ok((plan, stored))
+}
+
+async fn read(tx: &Tx, tenant: TenantId, rows: &[Option<NewOrder>]) -> Result<Stored, Fault> {
+    // An order without a key is a new one.
+    let keyed = rows.iter().flatten().filter(|row| row.key.is_some());
+    let orders = sorted(keyed.map(|row| row.id.0));
+    let mut stored = Stored::default();
+    if !orders.is_empty() {
+        stored.orders = store::current(tx, tenant, &orders, Lock::Yes).await?;
+    }
+    let unknown = rows
+        .iter()
+        .flatten()
+        .filter(|row| !stored.orders.contains_key(&row.id));
+    let customers = sorted(unknown.map(|row| row.customer.0));
+    if !customers.is_empty() {
+        stored.customers = customer::known(tx, tenant, &customers).await?;
+    }
+    let other = |row: &&NewOrder| {
+        stored
+            .orders
+            .get(&row.id)
+            .is_some_and(|order| differs(order, row))
+    };
+    let changed = sorted(rows.iter().flatten().filter(other).map(|row| row.id.0));
+    if !changed.is_empty() {
+        stored.former = store::former(tx, tenant, &changed).await?;
+        stored.refunded = refund::sums(tx, tenant, &changed).await?;
+    }
+    Ok(stored)
+}
+
+fn sorted(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Takes a batch; a bad row rejects only itself.
+pub async fn ingest(
+    core: &Core,
+    caller: &Caller,
+    rows: &[Option<NewOrder>],
+    create_missing: bool,
+    validate_only: bool,
+) -> Result<Batch, Fault> {
+    again(|| try_ingest(core, caller, rows, create_missing, validate_only)).await
+}
+
+async fn try_ingest(
+    core: &Core,
+    caller: &Caller,
+    rows: &[Option<NewOrder>],
+    create_missing: bool,
+    validate_only: bool,
+) -> Result<Batch, Fault> {
+    let command = Command {
+        method: "IngestOrders",
+        request_id: "",
+        digest: [0; 32],
+        validate_only,
+    };
+    let mut write = core.db.mutate(caller, command).await?;
+    let (plan, _) = put(core, &mut write, rows, create_missing).await?;
+    let mut token = None;
+    if plan.writes() > 0 {
+        write.audit("order.ingest", None, None, None);
+        token = write.commit(Vec::new()).await?;
+    }
+    Ok(Batch {
+        outcomes: plan.outcomes,
+        token,
+    })
+}
+
+/// Records orders, all or none; the answer is in the order asked.
+///
+/// # Errors
+/// The faults of the rejected rows as one, its fields below `rows[i]` where `batch` says that there are several.
+pub async fn record(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    rows: &[Option<NewOrder>],
+    create_missing: bool,
+    batch: bool,
+) -> Result<Written<Vec<View>>, Fault> {
+    again(|| try_record(core, caller, command, rows, create_missing, batch)).await
+}
+
+async fn try_record(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    rows: &[Option<NewOrder>],
+    create_missing: bool,
+    batch: bool,
+) -> Result<Written<Vec<View>>, Fault> {
+    let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        return repeat(write).await;
+    }
+    let (mut plan, stored) = put(core, &mut write, rows, create_missing).await?;
+    let mut asked = Vec::with_capacity(rows.len());
+    let mut fault: Option<Fault> = None;
+    for (index, outcome) in std::mem::take(&mut plan.outcomes).into_iter().enumerate() {
+        match outcome {
+            Outcome::Accepted(id) | Outcome::Unchanged(id) => asked.push(id),
+            Outcome::Rejected(rejected) => {
+                fault = Some(join(fault, rejected, batch.then_some(index)))
+            }
+            Outcome::Skipped => {}
+        }
+    }
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    // A new order has no refunds yet.
+    let old = sorted(
+        asked
+            .iter()
+            .filter(|id| stored.orders.contains_key(id))
+            .map(|id| id.0),
+    );
+    let refunded = match old.is_empty() {
+        true => HashMap::new(),
+        false => refund::sums(&write, caller.tenant, &old).await?,
+    };
+    let mut orders: HashMap<RecordId, Order> = stored.orders;
+    orders.extend(
+        plan.first
+            .iter()
+            .chain(&plan.next)
+            .map(|order| (order.id, order.clone())),
+    );
+    let mut views = Vec::with_capacity(asked.len());
+    let mut records = Vec::with_capacity(asked.len());
+    for id in &asked {
+        let order = orders
+            .get(id)
+            .ok_or_else(|| Fault::bug("an order that was neither read nor written"))?;
+        records.push(("order", *id, order.head.version));
+        views.push(View {
+            refunded: refunded.get(id).copied().unwrap_or(0),
+            order: order.clone(),
+        });
+    }
+    if plan.writes() > 0 {
+        audit(core, &mut write, &plan);
+    }
+    let token = write.commit(records).await?;
+    Ok(Written {
+        value: views,
+        token,
+    })
+}
+
+fn audit(core: &Core, write: &mut Write, plan: &Plan) {
+    let ids = core.db.ids(write.caller().tenant);
+    match (plan.first.as_slice(), plan.next.as_slice()) {
+        ([one], []) | ([], [one]) => {
+            write.audit("order.record", one.id, None, Some(digest(&ids, one)))
+        }
+        _ => write.audit("order.record", None, None, None),
+    }
+}
+
+/// One fault of several rows: the first one's kind and reason, the fields of all that have the same.
+pub(super) fn join(all: Option<Fault>, mut next: Fault, index: Option<usize>) -> Fault {
+    if let Some(index) = index {
+        for (field, _) in &mut next.violations {
+            *field = format!("rows[{index}].{field}");
+        }
+    }
+    match all {
+        None => next,
+        Some(mut all) => {
+            if all.reason == next.reason {
+                all.violations.append(&mut next.violations);
+            }
+            all
+        }
+    }
+}
+
+/// The answer of an earlier call with the same request id.
+async fn repeat(write: Write) -> Result<Written<Vec<View>>, Fault> {
+    let Some(answer) = write.repeated().cloned() else {
+        return Err(Fault::bug("a first call was taken for a repeat"));
+    };
+    let asked: Vec<(RecordId, i64)> = answer
+        .records
+        .iter()
+        .map(|(_, id, version)| (*id, *version))
+        .collect();
+    let tenant = write.caller().tenant;
+    let orders = store::versions(&write, tenant, &asked).await?;
+    let value = views(&write, tenant, orders).await?;
+    Ok(Written {
+        value,
+        token: Some(answer.token),
+    })
+}
+
+/// Adds the refunds to orders that were read.
+async fn views(tx: &Tx, tenant: TenantId, orders: Vec<Order>) -> Result<Vec<View>, Fault> {
+    let ids: Vec<Uuid> = orders.iter().map(|order| order.id.0).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sums = refund::sums(tx, tenant, &ids).await?;
+    let view = |order: Order| View {
+        refunded: sums.get(&order.id).copied().unwrap_or(0),
+        order,
+    };
+    Ok(orders.into_iter().map(view).collect())
+}
+
+fn one(mut views: Vec<View>) -> Result<View, Fault> {
+    views
+        .pop()
+        .ok_or_else(|| Fault::bug("an answer without its order"))
+}
+
+/// One order.
+pub async fn get(core: &Core, caller: &Caller, id: RecordId) -> Result<View, Fault> {
+    let tx = core.db.read(caller).await?;
+    let found = store::current(&tx, caller.tenant, &[id.0], Lock::No).await?;
+    let orders: Vec<Order> = found.into_values().collect();
+    if orders.is_empty() {
+        return Err(Fault::not_found("order", id));
+    }
+    one(views(&tx, caller.tenant, orders).await?)
+}
+
+/// A page of a customer's orders, and whether there are more.
+pub async fn list(
+    core: &Core,
+    caller: &Caller,
+    customer: CustomerId,
+    include_voided: bool,
+    after: Option<(i64, Uuid)>,
+    size: usize,
+) -> Result<(Vec<View>, bool), Fault> {
+    let tx = core.db.read(caller).await?;
+    let limit = size as u64 + 1;
+    let mut orders =
+        store::page(&tx, caller.tenant, customer, include_voided, after, limit).await?;
+    let more = orders.len() > size;
+    orders.truncate(size);
+    Ok((views(&tx, caller.tenant, orders).await?, more))
+}
+
+/// Corrects an order: `change` gives the new terms of the old ones.
+pub async fn update(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    id: RecordId,
+    etag: &str,
+    change: impl Fn(&Terms) -> Terms + Sync,
+) -> Result<Written<View>, Fault> {
+    again(|| {
+        try_change(
+            core,
+            caller,
+            command,
+            (id, etag),
+            "order.correct",
+            |order, refunded, now| {
+                let terms = change(&order.terms);
+                // A voided order is refused even where nothing would change.
+                let next = correct(order, terms, refunded, now)?;
+                Ok((terms != order.terms).then_some(next))
+            },
+        )
+    })
+    .await
+}
+
+/// Voids an order.
+pub async fn cancel(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    id: RecordId,
+    etag: &str,
+) -> Result<Written<View>, Fault> {
+    again(|| {
+        try_change(
+            core,
+            caller,
+            command,
+            (id, etag),
+            "order.void",
+            |order, _, now| void(order, now).map(Some),
+        )
+    })
+    .await
+}
+
+async fn try_change(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    (id, etag): (RecordId, &str),
+    action: &'static str,
+    decide: impl Fn(&Order, i64, regard_types::Micros) -> Result<Option<Order>, Fault> + Send,
+) -> Result<Written<View>, Fault> {
+    let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        let Written { value, token } = repeat(write).await?;
+        return Ok(Written {
+            value: one(value)?,
+            token,
+        });
+    }
+    let tenant = caller.tenant;
+    let found = store::current(&write, tenant, &[id.0], Lock::Yes)
+        .await?
+        .remove(&id);
+    let before = found.ok_or_else(|| Fault::not_found("order", id))?;
+    regard_server::wire::check_etag(etag, "order", id.0, before.head.version)?;
+    let refunded = refund::sums(&write, tenant, &[id.0])
+        .await?
+        .remove(&id)
+        .unwrap_or(0);
+    let order = match decide(&before, refunded, write.now())? {
+        None => before,
+        Some(next) => {
+            let ids: IdKey = core.db.ids(tenant);
+            let at = write.reserve(1).await?;
+            let place = Place {
+                lane: at.lane,
+                position: at.first,
+            };
+            store::replace(&write, tenant, std::slice::from_ref(&next), place)
+                .await
+                .map_err(lost)?;
+            tell(&mut write, &next, at.first);
+            write.audit(
+                action,
+                id,
+                Some(digest(&ids, &before)),
+                Some(digest(&ids, &next)),
+            );
+            next
+        }
+    };
+    let token = write
+        .commit(vec![("order", id, order.head.version)])
+        .await?;
+    Ok(Written {
+        value: View { order, refunded },
+        token,
+    })
+}
+
+/// The order that a refund names, locked; its customer must exist.
+pub(crate) async fn for_refund(tx: &Tx, tenant: &Tenant, id: RecordId) -> Result<Order, Fault> {
+    let found = store::current(tx, tenant.id, &[id.0], Lock::Yes)
+        .await?
+        .remove(&id);
+    let mut fault = Fault::not_found("order", id);
+    fault.violations.push((
+        "refund.order".to_owned(),
+        "must be a recorded order".to_owned(),
+    ));
+    found.ok_or(fault)
+}
+
+/// Refuses a customer that is not known.
+pub(crate) async fn require_customer(
+    tx: &Tx,
+    tenant: TenantId,
+    field: &str,
+    id: CustomerId,
+    key: Option<&regard_types::SourceKey>,
+) -> Result<(), Fault> {
+    let known = customer::known(tx, tenant, &[id.0]).await?;
+    if known.contains(&id) {
+        Ok(())
+    } else {
+        Err(unknown_customer(field, id, key))
+    }
+}

@@ -1,0 +1,160 @@
+//! What a batch of order rows does to what is stored. Pure: the store reads before, and writes after.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use regard_types::{CustomerId, Fault, Micros, RecordId, SourceKey};
+
+use super::domain::{NewOrder, Order, Seen, Step, Terms, duplicate, step};
+
+/// What is stored of the records that a batch names.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The orders' current versions.
+    pub orders: HashMap<RecordId, Order>,
+    /// The customers that exist.
+    pub customers: HashSet<CustomerId>,
+    /// Former versions of the orders whose rows differ.
+    pub former: HashMap<RecordId, Vec<Terms>>,
+    /// Refunds of the orders whose rows differ.
+    pub refunded: HashMap<RecordId, i64>,
+}
+
+/// What becomes of a row.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The record's first or next version.
+    Accepted(RecordId),
+    /// Nothing is written for it.
+    Unchanged(RecordId),
+    /// It is not stored.
+    Rejected(Fault),
+    /// It was rejected before.
+    Skipped,
+}
+
+/// What a batch writes, and what becomes of its rows.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Customers to create.
+    pub customers: BTreeMap<CustomerId, SourceKey>,
+    /// First versions, by id.
+    pub first: Vec<Order>,
+    /// Next versions, by id.
+    pub next: Vec<Order>,
+    /// One a row.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Plan {
+    /// How many records it writes.
+    pub fn writes(&self) -> usize {
+        self.customers.len() + self.first.len() + self.next.len()
+    }
+
+    /// Decides for each row; those that are none were rejected before.
+    pub fn of(
+        rows: &[Option<NewOrder>],
+        stored: &Stored,
+        create_missing: bool,
+        now: Micros,
+    ) -> Self {
+        let mut plan = Self {
+            outcomes: Vec::with_capacity(rows.len()),
+            ..Self::default()
+        };
+        let mut seen = Seen::default();
+        for (index, row) in rows.iter().enumerate() {
+            let outcome = match row {
+                None => Outcome::Skipped,
+                Some(row) => plan
+                    .row(rows, stored, &mut seen, (index, row), create_missing, now)
+                    .unwrap_or_else(Outcome::Rejected),
+            };
+            plan.outcomes.push(outcome);
+        }
+        plan.first.sort_unstable_by_key(|order| order.id);
+        plan.next.sort_unstable_by_key(|order| order.id);
+        plan
+    }
+
+    fn row(
+        &mut self,
+        rows: &[Option<NewOrder>],
+        stored: &Stored,
+        seen: &mut Seen,
+        (index, row): (usize, &NewOrder),
+        create_missing: bool,
+        now: Micros,
+    ) -> Result<Outcome, Fault> {
+        if let Some(first) = seen.get(row.id) {
+            let same = rows.get(first).and_then(Option::as_ref);
+            return match same.is_some_and(|same| same.same_as(row)) {
+                true => Ok(Outcome::Unchanged(row.id)),
+                false => Err(duplicate("order.key", first)),
+            };
+        }
+        let outcome = match stored.orders.get(&row.id) {
+            Some(order) => {
+                let none = Vec::new();
+                let former = stored.former.get(&row.id).unwrap_or(&none);
+                let refunded = stored.refunded.get(&row.id).copied().unwrap_or(0);
+                match step(order, row, former, refunded, now)? {
+                    Step::Unchanged => Outcome::Unchanged(row.id),
+                    Step::Next(next) => {
+                        self.next.push(next);
+                        Outcome::Accepted(row.id)
+                    }
+                }
+            }
+            None => {
+                self.customer(stored, row, create_missing)?;
+                self.first.push(row.first(now));
+                Outcome::Accepted(row.id)
+            }
+        };
+        seen.note(row.id, index);
+        Ok(outcome)
+    }
+
+    fn customer(
+        &mut self,
+        stored: &Stored,
+        row: &NewOrder,
+        create_missing: bool,
+    ) -> Result<(), Fault> {
+        if stored.customers.contains(&row.customer) || self.customers.contains_key(&row.customer) {
+            return Ok(());
+        }
+        match &row.customer_key {
+            Some(key) if create_missing => {
+                self.customers.insert(row.customer, key.clone());
+                Ok(())
+            }
+            _ => Err(unknown_customer(
+                "order.customer",
+                row.customer,
+                row.customer_key.as_ref(),
+            )),
+        }
+    }
+}
+
+/// No such customer; the metadata names it as the caller did.
+pub fn unknown_customer(field: &str, id: CustomerId, key: Option<&SourceKey>) -> Fault {
+    let mut fault = match key {
+        None => Fault::not_found("customer", id),
+        Some(key) => {
+            let message = "no customer with this key in this tenant";
+            Fault::new(regard_types::Kind::NotFound, "CUSTOMER_UNKNOWN", message)
+                .meta("resource", "customer")
+                .meta("source", &key.source)
+                .meta("external_id", &key.external_id)
+        }
+    };
+    fault.violations.push((
+        field.to_owned(),
+        "must be a known customer; create it first, or set create_missing and name it by key"
+            .to_owned(),
+    ));
+    fault
+}

@@ -1,0 +1,14 @@
+//! Orders: what customers bought, and their corrections.
+
+mod api;
+mod app;
+mod batch;
+mod domain;
+pub(crate) mod store;
+
+pub use api::OrderApi;
+pub(crate) use app::{for_refund, require_customer};
+pub use batch::unknown_customer;
+pub use domain::{Order, customer_fixed, duplicate};
+pub(crate) use store::key;
+pub use store::{Lock, any};

@@ -1,0 +1,166 @@
+//! The contract's tenants to the house's and back.
+
+use std::sync::Arc;
+
+use regard_proto::customer::v1 as pb;
+use regard_proto::customer::v1::tenant_service_server::TenantService;
+use regard_server::wire::{self, Mask};
+use regard_server::{caller, command, status};
+use regard_types::Fault;
+use tonic::{Request, Response, Status};
+
+use super::app::{self, NewTenant};
+use super::domain::{Tenant, Terms};
+use crate::core::{Core, caller_of};
+
+/// `TenantService`.
+#[derive(Debug, Clone)]
+pub struct TenantApi(pub Arc<Core>);
+
+const FIELDS: &[&str] = &[
+    "zone",
+    "currency",
+    "pinned_day",
+    "history_start",
+    "minimum_group_size",
+];
+
+fn terms(tenant: &pb::Tenant) -> Result<Terms, Fault> {
+    let (zone, currency) = Terms::parse("tenant", &tenant.zone, &tenant.currency)?;
+    let day =
+        |field, date: &Option<_>| date.as_ref().map(|date| wire::day(field, date)).transpose();
+    Ok(Terms {
+        zone,
+        currency,
+        pinned_day: day("tenant.pinned_day", &tenant.pinned_day)?,
+        history_start: day("tenant.history_start", &tenant.history_start)?,
+        minimum_group_size: tenant.minimum_group_size,
+    })
+}
+
+fn to_wire(tenant: &Tenant) -> pb::Tenant {
+    let Terms {
+        zone,
+        currency,
+        pinned_day,
+        history_start,
+        minimum_group_size,
+    } = &tenant.terms;
+    pb::Tenant {
+        id: tenant.id.to_string(),
+        name: tenant.name.clone(),
+        zone: zone.name().to_owned(),
+        currency: currency.as_str().to_owned(),
+        pinned_day: pinned_day.map(wire::date),
+        history_start: history_start.map(wire::date),
+        minimum_group_size: *minimum_group_size,
+        day_version: tenant.day_version,
+        version: tenant.head.version,
+        etag: wire::etag("tenant", tenant.id.0, tenant.head.version),
+        create_time: Some(wire::timestamp(tenant.head.created)),
+        update_time: Some(wire::timestamp(tenant.head.updated)),
+    }
+}
+
+impl TenantApi {
+    async fn create(
+        &self,
+        request: Request<pb::CreateTenantRequest>,
+    ) -> Result<pb::CreateTenantResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let wanted = wire::required("tenant", request.tenant.as_ref())?;
+        if wanted.name.is_empty() {
+            return Err(Fault::invalid("tenant.name", "is required"));
+        }
+        let new = NewTenant {
+            name: wanted.name.clone(),
+            terms: terms(wanted)?,
+        };
+        let command = command(&request, "CreateTenant");
+        let done = app::create(&self.0, &caller, command, &new).await?;
+        Ok(pb::CreateTenantResponse {
+            change_token: done.token(),
+            tenant: Some(to_wire(&done.value)),
+        })
+    }
+
+    async fn update(
+        &self,
+        request: Request<pb::UpdateTenantRequest>,
+    ) -> Result<pb::UpdateTenantResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
+        let wanted = wire::required("tenant", request.tenant.as_ref())?;
+        let mask = Mask::of(request.update_mask.as_ref(), FIELDS)?;
+        let new = terms(wanted)?;
+        let change = |old: &Terms| {
+            let mut terms = old.clone();
+            if mask.has("zone") {
+                terms.zone = new.zone.clone();
+            }
+            if mask.has("currency") {
+                terms.currency = new.currency;
+            }
+            if mask.has("pinned_day") {
+                terms.pinned_day = new.pinned_day;
+            }
+            if mask.has("history_start") {
+                terms.history_start = new.history_start;
+            }
+            if mask.has("minimum_group_size") {
+                terms.minimum_group_size = new.minimum_group_size;
+            }
+            terms
+        };
+        let command = command(&request, "UpdateTenant");
+        let done = app::update(
+            &self.0,
+            &caller,
+            command,
+            &wanted.name,
+            &request.etag,
+            change,
+        )
+        .await?;
+        Ok(pb::UpdateTenantResponse {
+            change_token: done.token(),
+            tenant: Some(to_wire(&done.value)),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl TenantService for TenantApi {
+    async fn create_tenant(
+        &self,
+        request: Request<pb::CreateTenantRequest>,
+    ) -> Result<Response<pb::CreateTenantResponse>, Status> {
+        self.create(request)
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<pb::GetTenantRequest>,
+    ) -> Result<Response<pb::GetTenantResponse>, Status> {
+        let caller = caller(&request)?;
+        let found = app::get(&self.0, &caller, &request.get_ref().name).await;
+        let tenant = found.map_err(status)?;
+        Ok(Response::new(pb::GetTenantResponse {
+            tenant: Some(to_wire(&tenant)),
+        }))
+    }
+
+    async fn update_tenant(
+        &self,
+        request: Request<pb::UpdateTenantRequest>,
+    ) -> Result<Response<pb::UpdateTenantResponse>, Status> {
+        self.update(request)
+            .await
+            .map(Response::new)
+            .map_err(status)
+    }
+}

@@ -1,0 +1,269 @@
+//! What is done with tenants.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use regard_database::{Command, Database, Write};
+use regard_types::{Caller, Fault, RecordId, TenantId};
+
+use super::domain::{self, Tenant, Terms, next_day_version};
+use super::store;
+use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::record::{Head, Place};
+use crate::{order, refund};
+
+/// How long a tenant record is believed without asking. What it decides (the currency) is fixed once orders exist.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// Tenants that are kept; more only cost reading them again.
+const KEPT: usize = 10_000;
+
+/// Tenant records by id, kept for a second.
+#[derive(Debug, Default)]
+pub struct Tenants(RwLock<HashMap<TenantId, (Instant, Arc<Tenant>)>>);
+
+impl Tenants {
+    /// The caller's tenant.
+    ///
+    /// # Errors
+    /// `TENANT_UNKNOWN` if it has no record; as the store answers.
+    pub async fn of(&self, db: &Database, caller: &Caller) -> Result<Arc<Tenant>, Fault> {
+        if let Some((at, tenant)) = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&caller.tenant)
+            && at.elapsed() < BELIEVED
+        {
+            return Ok(tenant.clone());
+        }
+        let tx = db.read(caller).await?;
+        let tenant = store::current(&tx, caller.tenant, false).await?;
+        let tenant = Arc::new(tenant.ok_or_else(domain::unknown)?);
+        self.keep(tenant.clone());
+        Ok(tenant)
+    }
+
+    fn keep(&self, tenant: Arc<Tenant>) {
+        let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(tenant.id, (Instant::now(), tenant));
+    }
+
+    fn forget(&self, tenant: TenantId) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&tenant);
+    }
+}
+
+/// A tenant as a caller asks for it.
+#[derive(Debug, Clone)]
+pub struct NewTenant {
+    /// Its name.
+    pub name: String,
+    /// The rest.
+    pub terms: Terms,
+}
+
+/// The caller as it acts in the tenant of this name: its own, or, for an operator, any.
+fn acting(core: &Core, caller: &Caller, name: &str, permission: &str) -> Result<Caller, Fault> {
+    if name.is_empty() || *name == *caller.tenant_name {
+        return Ok(caller.clone());
+    }
+    if !caller.all_tenants {
+        return Err(Fault::denied(permission));
+    }
+    Ok(caller.in_tenant(core.db.secret().tenant_id(name), name))
+}
+
+/// Creates a tenant.
+pub async fn create(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    new: &NewTenant,
+) -> Result<Written<Tenant>, Fault> {
+    let own = *new.name == *caller.tenant_name;
+    let id = if own {
+        caller.tenant
+    } else {
+        core.db.secret().tenant_id(&new.name)
+    };
+    let acting = caller.in_tenant(id, &new.name);
+    again(|| try_create(core, &acting, command, new)).await
+}
+
+async fn try_create(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    new: &NewTenant,
+) -> Result<Written<Tenant>, Fault> {
+    let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        return repeat(write).await;
+    }
+    if store::current(&write, caller.tenant, false)
+        .await?
+        .is_some()
+    {
+        return Err(Fault::exists("tenant", caller.tenant));
+    }
+    let tenant = Tenant {
+        id: caller.tenant,
+        name: new.name.clone(),
+        terms: new.terms.clone(),
+        day_version: 1,
+        head: Head::first(write.now()),
+    };
+    keep(core, &mut write, &tenant, "tenant.create", None).await?;
+    commit(core, write, tenant).await
+}
+
+/// The tenant of this name, or the caller's own.
+pub async fn get(core: &Core, caller: &Caller, name: &str) -> Result<Tenant, Fault> {
+    let caller = acting(core, caller, name, "tenant.read")?;
+    let tx = core.db.read(&caller).await?;
+    let tenant = store::current(&tx, caller.tenant, false).await?;
+    tenant.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Fault {
+    if name.is_empty() {
+        domain::unknown()
+    } else {
+        domain::unknown_name(name)
+    }
+}
+
+/// Changes a tenant: `change` gives the new terms of the old ones.
+pub async fn update(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    name: &str,
+    etag: &str,
+    change: impl Fn(&Terms) -> Terms + Sync,
+) -> Result<Written<Tenant>, Fault> {
+    let acting = acting(core, caller, name, "tenant.write")?;
+    again(|| try_update(core, &acting, command, name, etag, &change)).await
+}
+
+async fn try_update(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    name: &str,
+    etag: &str,
+    change: &(impl Fn(&Terms) -> Terms + Sync),
+) -> Result<Written<Tenant>, Fault> {
+    let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        return repeat(write).await;
+    }
+    let before = store::current(&write, caller.tenant, true).await?;
+    let before = before.ok_or_else(|| missing(name))?;
+    regard_server::wire::check_etag(etag, "tenant", before.id.0, before.head.version)?;
+    let terms = change(&before.terms);
+    if terms == before.terms {
+        return commit(core, write, before).await;
+    }
+    if terms.currency != before.terms.currency
+        && (order::any(&write, caller.tenant).await? || refund::any(&write, caller.tenant).await?)
+    {
+        let fault = Fault::wrong_state(
+            "has_orders",
+            "the currency of a tenant that has orders cannot be changed",
+        );
+        return Err(fault.meta("resource", "tenant").meta("id", before.id));
+    }
+    let tenant = Tenant {
+        day_version: next_day_version(before.day_version, &before.terms, &terms),
+        head: before.head.next(write.now()),
+        terms,
+        ..before.clone()
+    };
+    keep(core, &mut write, &tenant, "tenant.update", Some(&before)).await?;
+    commit(core, write, tenant).await
+}
+
+async fn keep(
+    core: &Core,
+    write: &mut Write,
+    tenant: &Tenant,
+    action: &'static str,
+    before: Option<&Tenant>,
+) -> Result<(), Fault> {
+    let ids = core.db.ids(tenant.id);
+    let at = write.reserve(1).await?;
+    let place = Place {
+        lane: at.lane,
+        position: at.first,
+    };
+    store::write(write, tenant, place).await.map_err(lost)?;
+    tell(write, tenant, at.first);
+    let before = before.map(|t| digest(&ids, t));
+    write.audit(
+        action,
+        RecordId(tenant.id.0),
+        before,
+        Some(digest(&ids, tenant)),
+    );
+    Ok(())
+}
+
+async fn commit(core: &Core, write: Write, tenant: Tenant) -> Result<Written<Tenant>, Fault> {
+    let records = vec![("tenant", RecordId(tenant.id.0), tenant.head.version)];
+    let token = write.commit(records).await?;
+    core.tenants.forget(tenant.id);
+    Ok(Written {
+        value: tenant,
+        token,
+    })
+}
+
+async fn repeat(write: Write) -> Result<Written<Tenant>, Fault> {
+    let answer = write.repeated().cloned();
+    let version = answer.as_ref().and_then(|a| a.records.first()).map(|r| r.2);
+    let version = version.ok_or_else(|| Fault::bug("an answer without its tenant"))?;
+    let value = store::version(&write, write.caller().tenant, version).await?;
+    Ok(Written {
+        value,
+        token: answer.map(|a| a.token),
+    })
+}
+
+/// Makes the tenant of the embedded suite, unless it is there.
+pub async fn ensure(core: &Core, name: &str) -> Result<(), Fault> {
+    let caller = Caller::new(core.db.secret().tenant_id(name), name, "regard");
+    if core.tenants.of(&core.db, &caller).await.is_ok() {
+        return Ok(());
+    }
+    let (zone, currency) = Terms::parse("tenant", "", "")?;
+    let new = NewTenant {
+        name: name.to_owned(),
+        terms: Terms {
+            zone,
+            currency,
+            pinned_day: None,
+            history_start: None,
+            minimum_group_size: 0,
+        },
+    };
+    let command = Command {
+        method: "open",
+        request_id: "",
+        digest: [0; 32],
+        validate_only: false,
+    };
+    match create(core, &caller, command, &new).await {
+        Ok(_) => Ok(()),
+        // Another replica was faster.
+        Err(fault) if fault.reason == "RECORD_EXISTS" => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}

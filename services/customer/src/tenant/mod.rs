@@ -1,0 +1,10 @@
+//! Tenants: the businesses whose customers these are.
+
+mod api;
+mod app;
+mod domain;
+pub(crate) mod store;
+
+pub use api::TenantApi;
+pub use app::{Tenants, ensure};
+pub use domain::Tenant;

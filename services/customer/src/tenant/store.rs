@@ -1,0 +1,139 @@
+//! The tables of tenants.
+
+use regard_database::feed::ChangeRow;
+use regard_database::{ColumnData, Conflict, Row, StoreError, Tx};
+use regard_types::{Currency, Day, Micros, TenantId, Uuid, Zone};
+use sea_orm::FromQueryResult;
+
+use super::domain::{Tenant, Terms};
+use crate::measures::change_row;
+use crate::record::{Head, Place};
+
+#[derive(Debug, FromQueryResult)]
+pub(super) struct Stored {
+    pub id: Uuid,
+    pub version: i64,
+    pub lane: i64,
+    pub position: i64,
+    pub created: i64,
+    pub updated: i64,
+    pub name: String,
+    pub zone: String,
+    pub currency: String,
+    pub pinned_day: Option<i64>,
+    pub history_start: Option<i64>,
+    pub minimum_group_size: i64,
+    pub day_version: i64,
+}
+
+pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, name, zone, currency, \
+     pinned_day, history_start, minimum_group_size, day_version";
+
+impl TryFrom<Stored> for Tenant {
+    type Error = StoreError;
+
+    fn try_from(row: Stored) -> Result<Self, StoreError> {
+        let day = |value: Option<i64>| value.map(i32::try_from).transpose().map(|d| d.map(Day));
+        let size = i32::try_from(row.minimum_group_size).map_err(StoreError::corrupt)?;
+        Ok(Tenant {
+            id: TenantId(row.id),
+            name: row.name,
+            terms: Terms {
+                zone: Zone::parse(&row.zone).map_err(StoreError::corrupt)?,
+                currency: Currency::parse(&row.currency).map_err(StoreError::corrupt)?,
+                pinned_day: day(row.pinned_day).map_err(StoreError::corrupt)?,
+                history_start: day(row.history_start).map_err(StoreError::corrupt)?,
+                minimum_group_size: size,
+            },
+            day_version: row.day_version,
+            head: Head {
+                version: row.version,
+                created: Micros(row.created),
+                updated: Micros(row.updated),
+            },
+        })
+    }
+}
+
+/// The current version; locked until the end of the transaction if asked (SQLite has one writer anyway).
+pub async fn current(tx: &Tx, tenant: TenantId, lock: bool) -> Result<Option<Tenant>, StoreError> {
+    let lock = lock && tx.engine() == regard_database::Engine::Postgres;
+    let tail = if lock { " FOR UPDATE" } else { "" };
+    let sql = format!("SELECT {COLUMNS} FROM tenant WHERE tenant = $1 AND id = $1{tail}");
+    let row = tx.fetch_one(sql, vec![tenant.0.into()]).await?;
+    row.map(|row| Stored::from_query_result(row.inner(), "")?.try_into())
+        .transpose()
+}
+
+/// The version with this number.
+pub async fn version(tx: &Tx, tenant: TenantId, version: i64) -> Result<Tenant, StoreError> {
+    match current(tx, tenant, false).await? {
+        Some(current) if current.head.version == version => return Ok(current),
+        _ => {}
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM tenant_history WHERE tenant = $1 AND id = $1 AND version = $2"
+    );
+    let row = tx
+        .fetch_one(sql, vec![tenant.0.into(), version.into()])
+        .await?;
+    let row = row.ok_or(StoreError::Missing)?;
+    Stored::from_query_result(row.inner(), "")?.try_into()
+}
+
+/// Writes a version; the former one moves to the history.
+pub async fn write(tx: &Tx, tenant: &Tenant, place: Place) -> Result<(), StoreError> {
+    let terms = &tenant.terms;
+    let columns = [
+        ("tenant", ColumnData::OneUuid(tenant.id.0)),
+        ("id", vec![tenant.id.0].into()),
+        ("created", ColumnData::OneI64(tenant.head.created.0)),
+        ("name", ColumnData::OneText(&tenant.name)),
+    ];
+    let set = [
+        ("version", ColumnData::OneI64(tenant.head.version)),
+        ("lane", ColumnData::OneI64(i64::from(place.lane))),
+        ("position", ColumnData::OneI64(place.position.cast_signed())),
+        ("updated", ColumnData::OneI64(tenant.head.updated.0)),
+        ("zone", ColumnData::OneText(terms.zone.name())),
+        ("currency", ColumnData::OneText(terms.currency.as_str())),
+        (
+            "pinned_day",
+            vec![terms.pinned_day.map(|d| i64::from(d.0))].into(),
+        ),
+        (
+            "history_start",
+            vec![terms.history_start.map(|d| i64::from(d.0))].into(),
+        ),
+        (
+            "minimum_group_size",
+            ColumnData::OneI64(i64::from(terms.minimum_group_size)),
+        ),
+        ("day_version", ColumnData::OneI64(tenant.day_version)),
+    ];
+    if tenant.head.version == 1 {
+        let all: Vec<_> = columns.into_iter().chain(set).collect();
+        tx.bulk_insert("tenant", &all, Conflict::Fail).await?;
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO tenant_history ({COLUMNS}) SELECT {COLUMNS} FROM tenant WHERE tenant = $1 AND id = $1"
+    );
+    tx.run(sql, vec![tenant.id.0.into()]).await?;
+    let key = [
+        ("tenant", ColumnData::OneUuid(tenant.id.0)),
+        ("id", vec![tenant.id.0].into()),
+        ("version", ColumnData::OneI64(tenant.head.version - 1)),
+    ];
+    match tx.bulk_update("tenant", &key, &set).await? {
+        1 => Ok(()),
+        _ => Err(StoreError::Stale),
+    }
+}
+
+/// A row of the current table or the history, as the change that wrote it.
+pub fn change(row: &Row) -> Result<ChangeRow, StoreError> {
+    let row = Stored::from_query_result(row.inner(), "")?;
+    let at = (row.id, row.lane, row.position);
+    change_row(at, &Tenant::try_from(row)?)
+}
