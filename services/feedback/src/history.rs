@@ -3,7 +3,7 @@
 use regard_database::{Engine, StoreError, Tx};
 use regard_types::{RecordId, TenantId, Uuid};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query, SelectStatement};
-use sea_orm::{ConnectionTrait as _, EntityTrait, FromQueryResult, Iterable as _};
+use sea_orm::{ConnectionTrait as _, EntityTrait, FromQueryResult, Iterable as _, QueryResult};
 
 /// An entity with a history twin; both have `tenant`, `id` and `version`.
 pub(crate) trait Kept: EntityTrait {
@@ -115,14 +115,14 @@ pub(crate) async fn keep<E: Kept>(
     }
 }
 
-/// Rows of one of the tables by (tenant, id, version), of one tenant or of all, after a key.
+/// Rows of one of the tables by (tenant, id, version), of one tenant or of all, after a key; each with its tenant and place.
 pub(crate) async fn page<E: Kept>(
     tx: &Tx,
     part: Part,
     tenant: Option<TenantId>,
     after: Option<(Uuid, Uuid, i64)>,
     limit: u64,
-) -> Result<Vec<E::Model>, StoreError> {
+) -> Result<Vec<(TenantId, Place, E::Model)>, StoreError> {
     let mut statement = select::<E>(part);
     if let Some(tenant) = tenant {
         statement.and_where(is("tenant", tenant.0));
@@ -137,5 +137,14 @@ pub(crate) async fn page<E: Kept>(
         statement.order_by(Alias::new(column), Order::Asc);
     }
     statement.limit(limit);
-    models::<E>(tx, &statement).await
+    let rows = tx.query_all(&statement).await?;
+    let read = |row: &QueryResult| {
+        let place = Place {
+            lane: u16::try_from(row.try_get::<i64>("", "lane")?).map_err(StoreError::corrupt)?,
+            position: row.try_get::<i64>("", "position")?.cast_unsigned(),
+        };
+        let tenant = TenantId(row.try_get("", "tenant")?);
+        Ok((tenant, place, E::Model::from_query_result(row, "")?))
+    };
+    rows.iter().map(read).collect()
 }

@@ -12,7 +12,6 @@ mod complaint;
 mod content;
 mod feedback_item;
 mod history;
-mod jobs;
 mod migration;
 mod response;
 mod survey;
@@ -20,10 +19,13 @@ mod text;
 
 use std::time::Duration;
 
-use regard_database::{Command, Database, DatabaseSettings, StoreError};
-use regard_proto::Mutation;
-use regard_proto::feedback::v1 as pb;
-use regard_server::{Grpc, Service, Shared, limited};
+use regard_database::{Database, DatabaseSettings, StoreError};
+use regard_proto::feedback::v1::change_service_server::ChangeServiceServer;
+use regard_proto::feedback::v1::complaint_service_server::ComplaintServiceServer;
+use regard_proto::feedback::v1::feedback_item_service_server::FeedbackItemServiceServer;
+use regard_proto::feedback::v1::response_service_server::ResponseServiceServer;
+use regard_proto::feedback::v1::survey_service_server::SurveyServiceServer;
+use regard_server::{Grpc, Job, Service, Shared, limited};
 use regard_types::Fault;
 
 /// What the service needs to know.
@@ -60,45 +62,21 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     let db = Database::open(&database, service, migration::steps(), clock, ids).await?;
     let surveys = survey::Surveys::new(db.clone());
     let responses = response::Responses::new(db.clone(), surveys.clone());
+    let items = feedback_item::Items::new(db.clone());
+    let complaints = complaint::Complaints::new(db.clone());
+    let changes = change::Changes::new(db.clone(), surveys.clone());
     let grpc = Grpc::new()
-        .with(limited!(
-            pb::survey_service_server::SurveyServiceServer::new(surveys)
-        ))
-        .with(limited!(
-            pb::response_service_server::ResponseServiceServer::new(responses)
-        ))
-        .with(limited!(
-            pb::feedback_item_service_server::FeedbackItemServiceServer::new(
-                feedback_item::Items::new(db.clone())
-            )
-        ))
-        .with(limited!(
-            pb::complaint_service_server::ComplaintServiceServer::new(complaint::Complaints::new(
-                db.clone()
-            ))
-        ));
-    let job = jobs::retention(&db, keep_changes);
+        .with(limited!(SurveyServiceServer::new(surveys)))
+        .with(limited!(ResponseServiceServer::new(responses)))
+        .with(limited!(FeedbackItemServiceServer::new(items)))
+        .with(limited!(ComplaintServiceServer::new(complaints)))
+        .with(limited!(ChangeServiceServer::new(changes)));
+    let job = Job::retention(&db, keep_changes);
     let ready = move || {
         let db = db.clone();
         async move { db.ping().await.map_err(|error| error.to_string()) }
     };
     Ok(Service::new(service.as_str(), grpc).job(job).ready(ready))
-}
-
-/// A mutating request as the store sees it.
-fn command<'a, M: Mutation>(body: &'a M, method: &'static str) -> Command<'a> {
-    let regard_server::Command {
-        method,
-        request_id,
-        digest,
-        validate_only,
-    } = regard_server::command(body, method);
-    Command {
-        method,
-        request_id,
-        digest,
-        validate_only,
-    }
 }
 
 /// One fault of many wrong fields.

@@ -4,12 +4,14 @@
 mod caller;
 mod command;
 mod edge;
+pub mod feed;
 mod figures;
 mod identity;
 mod ingest;
 mod logs;
 pub mod page;
 mod pipe;
+mod retention;
 mod serve;
 mod service;
 mod settings;

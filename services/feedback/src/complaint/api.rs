@@ -6,7 +6,7 @@ use regard_proto::feedback::v1::complaint_service_server::ComplaintService;
 use regard_server::wire::{
     Named, channel, etag, micros, required, source_key, timestamp, to_channel, to_source_key,
 };
-use regard_server::{caller, status};
+use regard_server::{caller, command, status};
 use regard_types::{Fault, IdKey};
 use tonic::{Request, Response, Status};
 
@@ -96,7 +96,7 @@ impl ComplaintService for Complaints {
         let body = request.into_inner();
         let new = new_complaint(&self.ids(&caller), body.complaint.as_ref()).map_err(status)?;
         let (complaint, token) = self
-            .open(&caller, crate::command(&body, OPEN), new)
+            .open(&caller, command(&body, OPEN), new)
             .await
             .map_err(status)?;
         Ok(Response::new(pb::OpenComplaintResponse {
@@ -125,7 +125,7 @@ impl ComplaintService for Complaints {
             etag: &body.etag,
         };
         let (complaint, token) = self
-            .resolve(&caller, crate::command(&body, RESOLVE), wish)
+            .resolve(&caller, command(&body, RESOLVE), wish)
             .await
             .map_err(status)?;
         Ok(Response::new(pb::ResolveComplaintResponse {

@@ -153,3 +153,72 @@ impl Complaint {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn complaint(opened: i64) -> Complaint {
+        Complaint {
+            id: RecordId(regard_types::Uuid::nil()),
+            version: 1,
+            created: Micros(0),
+            updated: Micros(0),
+            content: NewComplaint {
+                key: None,
+                customer: None,
+                text: "late again".to_owned(),
+                reason: "late_delivery".to_owned(),
+                severity: 3,
+                channel: None,
+                opened: Micros(opened),
+            },
+            state: State::Received,
+            resolution: None,
+        }
+    }
+
+    fn resolution(at: i64) -> Resolution {
+        Resolution {
+            at: Micros(at),
+            text: "refunded".to_owned(),
+        }
+    }
+
+    #[test]
+    fn states_are_named_once_and_read_back() {
+        for state in State::ALL {
+            assert_eq!(State::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(State::parse("open"), None);
+    }
+
+    #[test]
+    fn resolved_is_final() {
+        assert_eq!(State::Received.next(Step::Resolve), Some(State::Resolved));
+        assert_eq!(State::Resolved.next(Step::Resolve), None);
+        let resolved = complaint(10).resolve(resolution(20), Micros(30)).unwrap();
+        assert_eq!(
+            resolved.resolve(resolution(40), Micros(50)),
+            Err(ResolveError::WrongState(State::Resolved))
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_resolved_before_it_was_raised(opened: i64, at: i64, now: i64) {
+            match complaint(opened).resolve(resolution(at), Micros(now)) {
+                Ok(resolved) => {
+                    assert!(at >= opened);
+                    assert_eq!((resolved.version, resolved.updated), (2, Micros(now)));
+                    assert_eq!(resolved.resolution.unwrap().at, Micros(at));
+                }
+                Err(error) => {
+                    assert!(at < opened);
+                    assert_eq!(error, ResolveError::BeforeOpened);
+                }
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use regard_proto::feedback::v1::feedback_item_service_server::FeedbackItemServic
 use regard_server::wire::{
     Named, channel, etag, micros, required, source_key, timestamp, to_channel, to_source_key,
 };
-use regard_server::{caller, status};
+use regard_server::{caller, command, status};
 use regard_types::{Fault, IdKey};
 use tonic::{Request, Response, Status};
 
@@ -100,7 +100,7 @@ impl FeedbackItemService for Items {
         let body = request.into_inner();
         let new = new_item(&self.ids(&caller), body.feedback_item.as_ref()).map_err(status)?;
         let (item, token) = self
-            .submit(&caller, crate::command(&body, SUBMIT), new)
+            .submit(&caller, command(&body, SUBMIT), new)
             .await
             .map_err(status)?;
         Ok(Response::new(pb::SubmitFeedbackItemResponse {

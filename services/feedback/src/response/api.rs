@@ -8,7 +8,7 @@ use regard_server::wire::{
     Named, channel, etag, micros, rejected, rejected_fields, required, source_key, timestamp,
     to_channel, to_source_key,
 };
-use regard_server::{Answers, MAX_VIOLATIONS, caller, ingest, status};
+use regard_server::{Answers, MAX_VIOLATIONS, caller, command, ingest, status};
 use regard_types::{Caller, Fault, IdKey};
 use tonic::{Request, Status, Streaming};
 
@@ -166,7 +166,7 @@ impl ResponseService for Responses {
         let ids = self.ids(&caller);
         let new = new_response(&ids, body.response.as_ref(), body.revision).map_err(status)?;
         let (response, token) = self
-            .record(&caller, crate::command(&body, RECORD), new)
+            .record(&caller, command(&body, RECORD), new)
             .await
             .map_err(status)?;
         Ok(tonic::Response::new(pb::RecordResponseResponse {

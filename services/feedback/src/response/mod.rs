@@ -3,6 +3,8 @@
 mod api;
 mod app;
 mod domain;
+#[cfg(test)]
+mod domain_tests;
 mod store;
 
 pub(crate) use app::Responses;

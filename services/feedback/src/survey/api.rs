@@ -3,7 +3,7 @@
 use regard_proto::feedback::v1 as pb;
 use regard_proto::feedback::v1::survey_service_server::SurveyService;
 use regard_server::wire::{Named, etag, required, source_key, timestamp, to_source_key};
-use regard_server::{KeyPart, Page, caller, page, status};
+use regard_server::{KeyPart, Page, caller, command, page, status};
 use regard_types::{ChangeToken, Fault, RecordId};
 use tonic::{Request, Response, Status};
 
@@ -157,7 +157,7 @@ impl SurveyService for Surveys {
         let body = request.into_inner();
         let new = new_survey(body.survey.as_ref()).map_err(status)?;
         let (survey, change) = self
-            .create(&caller, crate::command(&body, CREATE), new)
+            .create(&caller, command(&body, CREATE), new)
             .await
             .map_err(status)?;
         Ok(Response::new(pb::CreateSurveyResponse {
@@ -217,7 +217,7 @@ impl SurveyService for Surveys {
         let body = request.into_inner();
         let named = Named::record("survey", body.survey.as_ref()).map_err(status)?;
         let id = named.record_id(KIND, &self.ids(&caller));
-        let command = crate::command(&body, PUBLISH);
+        let command = command(&body, PUBLISH);
         let (survey, change) = self
             .publish(&caller, command, id, &body.etag)
             .await

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regard_database::{Answer, Change, Command, Database, Tx, Write};
+use regard_database::{Answer, Change, Command, Database, StoreError, Tx, Write};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, RecordId, TenantId, new_record_id};
 
 use super::domain::{NewSurvey, State, Survey};
@@ -177,7 +177,7 @@ impl Surveys {
         tx: &Tx,
         tenant: TenantId,
         id: RecordId,
-    ) -> Result<Option<Arc<Survey>>, Fault> {
+    ) -> Result<Option<Arc<Survey>>, StoreError> {
         if let Some(survey) = self.published.get(tenant, id) {
             return Ok(Some(survey));
         }
