@@ -1,11 +1,13 @@
 //! What all parts of scoring share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use regard_cache::{Slot, Tiered};
+use regard_cache::{Key, Slot, Tiered};
 use regard_database::{Database, StoreError, Tx};
-use regard_types::{Clock, TenantId};
+use regard_types::{Clock, TenantId, Uuid};
 use tokio::sync::watch;
 
 use crate::definition::Book;
@@ -15,6 +17,10 @@ use crate::tenant::TenantState;
 
 /// The layout of cached score sets; raised with every change of it.
 const CACHE_SCHEMA: u32 = 1;
+/// The leases whose holder alone changes scores.
+const WRITERS: [&str; 4] = ["feed:customer", "feed:feedback", "roll", "operations"];
+/// Clocks of replicas may differ: a lease counts as held for this much less.
+const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 
 /// What all parts of scoring share.
 pub struct Core {
@@ -24,27 +30,70 @@ pub struct Core {
     pub book: Book,
     /// The cache of score sets, by arrival id.
     pub cache: Tiered,
+    /// True when Redis is behind the cache.
+    pub shared_cache: bool,
     /// Counts applied batches of this process: readers that wait for a position look again.
     pub applied: watch::Sender<u64>,
-    /// The models that serve, by tenant.
     serving: Mutex<HashMap<TenantId, Arc<Serving>>>,
-    /// The cache's slot.
-    pub slot: Slot,
+    held: Mutex<HashMap<&'static str, Instant>>,
+    store: u64,
+    /// Raised when Redis may hold entries that missed a change: part of every key.
+    generation: AtomicI64,
 }
 
 impl Core {
     /// Over a store and a cache.
     #[must_use]
-    pub fn new(db: Database, book: Book, cache: Tiered) -> Arc<Self> {
+    pub fn new(db: Database, book: Book, cache: Tiered, shared_cache: bool) -> Arc<Self> {
         let (high, low) = db.epoch().as_u64_pair();
-        let slot = Slot::new("scores", CACHE_SCHEMA, high ^ low);
-        Arc::new(Self { db, book, cache, applied: watch::Sender::new(0), serving: Mutex::default(), slot })
+        Arc::new(Self {
+            db,
+            book,
+            cache,
+            shared_cache,
+            applied: watch::Sender::new(0),
+            serving: Mutex::default(),
+            held: Mutex::default(),
+            store: high ^ low,
+            generation: AtomicI64::new(0),
+        })
     }
 
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         self.db.clock()
+    }
+
+    /// The cache key of an arrival id's score set.
+    #[must_use]
+    pub fn key(&self, tenant: TenantId, stamp: i64, arrival: Uuid) -> Key {
+        let generation = self.generation.load(Ordering::Acquire).unsigned_abs();
+        let slot = Slot::new("scores", CACHE_SCHEMA, self.store ^ generation.rotate_left(32));
+        slot.key(tenant.0, stamp.unsigned_abs(), arrival)
+    }
+
+    /// Takes the generation that the store names.
+    pub fn set_generation(&self, generation: i64) {
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    /// A lease was taken or renewed until then. While this replica holds all that lead to a change of scores, the cache
+    /// keeps its entries for long.
+    pub fn held(&self, name: &'static str, until: Instant) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(name, until);
+        let least = WRITERS.iter().map(|name| held.get(name).copied()).min().flatten();
+        if let Some(until) = least.and_then(|least| least.checked_sub(CLOCK_MARGIN)) {
+            self.cache.alone_until(until);
+        }
+    }
+
+    /// A lease is another replica's now.
+    pub fn lost(&self, name: &'static str) {
+        if self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(name).is_some() {
+            self.cache.not_alone();
+        }
     }
 
     /// The models that serve a tenant, as the transaction sees them.

@@ -4,9 +4,118 @@
 pub mod core;
 pub mod definition;
 pub mod event;
+pub mod follow;
 pub mod group;
+pub mod metric;
 pub mod migration;
 pub mod model;
+pub mod operation;
+pub mod population;
+pub mod roll;
 pub mod score;
 pub mod summary;
 pub mod tenant;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use regard_cache::{Redis, Tiered};
+use regard_database::{Database, DatabaseSettings};
+use regard_proto::scoring::v1::metric_service_server::MetricServiceServer;
+use regard_proto::scoring::v1::model_service_server::ModelServiceServer;
+use regard_proto::scoring::v1::operation_service_server::OperationServiceServer;
+use regard_proto::scoring::v1::score_service_server::ScoreServiceServer;
+use regard_server::{Grpc, Job, Service, Shared, limited};
+use regard_types::{Fault, Kind};
+
+use crate::core::Core;
+use crate::definition::Book;
+use crate::follow::Source;
+
+/// What the service is told at start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its own database.
+    pub database: DatabaseSettings,
+    /// The cache.
+    pub cache: regard_cache::Settings,
+    /// Redis; empty for the cache of the process alone.
+    pub redis_url: String,
+}
+
+impl Settings {
+    /// The defaults for a database, without Redis.
+    #[must_use]
+    pub fn new(database: DatabaseSettings) -> Self {
+        Self { database, cache: regard_cache::Settings::default(), redis_url: String::new() }
+    }
+}
+
+/// How long applied positions are noted, so that an answer can be asked for as known at a time.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+
+/// Opens the service: its store, brought up to date, its definitions, checked, its RPCs and jobs.
+///
+/// # Errors
+/// The store cannot be reached or is not as expected; a shipped definition is unsound; the Redis url is none.
+pub async fn open(settings: Settings, shared: Shared, sources: Vec<Source>) -> Result<Service, Fault> {
+    let core = open_core(&settings, shared).await?;
+    let grpc = Grpc::new()
+        .with(limited!(ScoreServiceServer::new(score::Scores::new(core.clone()))))
+        .with(limited!(ModelServiceServer::new(model::Models::new(core.clone()))))
+        .with(limited!(OperationServiceServer::new(operation::Operations::new(core.clone()))))
+        .with(limited!(MetricServiceServer::new(metric::Metrics::new(core.clone()))));
+    let db = core.db.clone();
+    let mut service = Service::new("scoring", grpc).ready(move || {
+        let db = db.clone();
+        async move { db.ping().await.map_err(|error| error.to_string()) }
+    });
+    for job in jobs(&core, sources) {
+        service = service.job(job);
+    }
+    Ok(service)
+}
+
+/// The core over an open store; for this service and its tests.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fault> {
+    let book = Book::shipped().map_err(Fault::bug)?;
+    let steps = migration::steps();
+    let db = Database::open(&settings.database, regard_types::Service::Scoring, steps, shared.clock, shared.ids).await?;
+    let redis = match settings.redis_url.as_str() {
+        "" => None,
+        url => Some(Redis::open(url, &settings.cache).map_err(|e| Fault::new(Kind::Invalid, "FIELD_INVALID", e.to_string()))?),
+    };
+    let shared_cache = redis.is_some();
+    Ok(Core::new(db, book, Tiered::new(settings.cache, redis), shared_cache))
+}
+
+/// What runs by itself.
+pub fn jobs(core: &Arc<Core>, sources: Vec<Source>) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for source in sources {
+        let core = core.clone();
+        jobs.push(Job::restarting("follow", move || follow::run(core.clone(), source.clone())));
+    }
+    let of = |name, run: fn(Arc<Core>) -> regard_server::BoxFuture<()>| {
+        let core = core.clone();
+        Job::restarting(name, move || run(core.clone()))
+    };
+    jobs.push(of("roll", |core| Box::pin(roll::run(core))));
+    jobs.push(of("operations", |core| Box::pin(operation::run(core))));
+    jobs.push(of("cache watch", |core| Box::pin(follow::watch_cache(core))));
+    jobs.push(of("checkpoints", |core| Box::pin(checkpoints(core))));
+    jobs
+}
+
+/// Notes the applied positions once a minute.
+async fn checkpoints(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(CHECKPOINT).await;
+        if let Err(error) = follow::checkpoint(&core).await {
+            tracing::warn!(?error, "applied positions could not be noted");
+        }
+    }
+}

@@ -2,5 +2,6 @@
 
 pub mod domain;
 pub mod store;
+pub mod wire;
 
-pub use domain::{Event, Kind, decode_customer, decode_feedback};
+pub use domain::{Event, Kind};

@@ -63,12 +63,23 @@ pub async fn set(tx: &Tx, tenant: TenantId, aliases: &BTreeMap<Uuid, Uuid>) -> R
 }
 
 /// What new merge edges mean for aliases.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Regrouping {
     /// The new customer of every arrival of the groups that are touched.
     pub aliases: BTreeMap<Uuid, Uuid>,
     /// The customers before and after: all of them must be folded again.
     pub customers: BTreeSet<Uuid>,
+}
+
+/// [`regroup`], or nothing where there is nothing to start from.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn regroup_if(tx: &Tx, tenant: TenantId, loads: Loads, around: &[Uuid]) -> Result<Regrouping, StoreError> {
+    if around.is_empty() {
+        return Ok(Regrouping::default());
+    }
+    regroup(tx, tenant, loads, around).await
 }
 
 /// Works out the groups around some customers anew, from the edges that are stored. The alias rows of all of them must exist.

@@ -21,6 +21,7 @@ pub fn up(engine: Engine) -> Vec<String> {
             .i64("nonce")
             .i64("cached")
             .primary(&["load", "lane"]),
+        Table::new("cache_generation").i64("id").i64("generation").primary(&["id"]),
         Table::new("tenant_state")
             .uuid("tenant")
             .text("name")

@@ -96,7 +96,8 @@ fn is_due(row: &SummaryRow, state: &TenantState, today: Day) -> bool {
     row.stamp != state.stamp || row.as_of.is_none() || row.summary.next_day.is_some_and(|day| day <= today)
 }
 
-async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, StoreError> {
+/// The arrival ids of each customer.
+pub(crate) async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, StoreError> {
     let mut out: HashMap<Uuid, Vec<Uuid>> = HashMap::with_capacity(customers.len());
     for (arrival, customer) in group::store::members(tx, tenant, customers).await? {
         out.entry(customer).or_default().push(arrival);
@@ -105,7 +106,7 @@ async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<HashMa
 }
 
 /// The events of each customer that is due, of all its arrival ids.
-async fn events(tx: &Tx, tenant: TenantId, loads: Loads, members: &HashMap<Uuid, Vec<Uuid>>, due: &[Uuid]) -> Result<HashMap<Uuid, Vec<Event>>, StoreError> {
+pub(crate) async fn events(tx: &Tx, tenant: TenantId, loads: Loads, members: &HashMap<Uuid, Vec<Uuid>>, due: &[Uuid]) -> Result<HashMap<Uuid, Vec<Event>>, StoreError> {
     let mut owner: HashMap<Uuid, Uuid> = HashMap::new();
     for customer in due {
         for arrival in members.get(customer).into_iter().flatten() {

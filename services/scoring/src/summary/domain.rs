@@ -108,7 +108,7 @@ impl Summary {
     #[allow(clippy::cast_precision_loss)]
     pub fn stat(&self, day: Day) -> Option<regard_models::summary::Stat> {
         let (first, last) = (self.first_day?, self.last_day?);
-        (first <= day).then(|| regard_models::summary::Stat {
+        (first <= day && last <= day).then(|| regard_models::summary::Stat {
             x: self.x() as f64,
             t_x: f64::from(last.since(first)) / 7.0,
             t: f64::from(day.since(first)) / 7.0,
@@ -128,12 +128,30 @@ struct DayTotal {
 /// what was so at the end of `day`.
 #[must_use]
 pub fn fold(events: &[Event], zone: &Zone, day: Day) -> Summary {
+    let mut s = Summary::default();
+    let current = known(events, zone, day, &mut s);
+    purchases(&current, zone, &mut s);
+    said(&current, zone, day, &mut s);
+    s
+}
+
+/// The purchase days of a customer as known at the end of `day`, each with its net value (gross less linked refunds) in minor
+/// units, ascending. What [`fold`] counts.
+#[must_use]
+pub fn purchase_days(events: &[Event], zone: &Zone, day: Day) -> Vec<(Day, i64)> {
+    let mut s = Summary::default();
+    let current = known(events, zone, day, &mut s);
+    let days = purchases(&current, zone, &mut s);
+    days.into_iter().map(|(day, total)| (day, total.net)).collect()
+}
+
+/// The latest versions that count and that lie up to `day`, each once; notes who the customer is, and the first day after it.
+fn known<'a>(events: &'a [Event], zone: &Zone, day: Day, s: &mut Summary) -> Vec<&'a Event> {
     let mut latest: HashMap<(Kind, RecordId), i64> = HashMap::with_capacity(events.len());
     for e in events {
         let v = latest.entry((e.kind, e.record)).or_insert(e.version);
         *v = (*v).max(e.version);
     }
-    let mut s = Summary::default();
     let mut current: Vec<&Event> = Vec::with_capacity(events.len());
     for e in events {
         if e.anonymous || !e.live || latest.get(&(e.kind, e.record)) != Some(&e.version) {
@@ -158,12 +176,10 @@ pub fn fold(events: &[Event], zone: &Zone, day: Day) -> Summary {
     // The same version can lie in the store once only, but a caller may hand it over twice.
     current.sort_unstable_by_key(|e| (e.kind, e.record, e.part));
     current.dedup_by_key(|e| (e.kind, e.record, e.part));
-    purchases(&current, zone, &mut s);
-    said(&current, zone, day, &mut s);
-    s
+    current
 }
 
-fn purchases(current: &[&Event], zone: &Zone, s: &mut Summary) {
+fn purchases(current: &[&Event], zone: &Zone, s: &mut Summary) -> BTreeMap<Day, DayTotal> {
     let mut refunds: HashMap<Uuid, i64> = HashMap::new();
     for e in current.iter().filter(|e| e.kind == Kind::Refund) {
         match e.link {
@@ -195,6 +211,7 @@ fn purchases(current: &[&Event], zone: &Zone, s: &mut Summary) {
         .values()
         .skip(1)
         .fold(0, |sum, t| sum.saturating_add(t.net));
+    days
 }
 
 fn said(current: &[&Event], zone: &Zone, day: Day, s: &mut Summary) {

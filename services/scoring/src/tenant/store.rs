@@ -3,7 +3,7 @@
 use regard_database::{Engine, Row, StoreError, Tx};
 use regard_types::{Clock, Currency, Day, Micros, TenantId, Zone};
 
-use crate::event::domain::TenantChange;
+use crate::event::wire::TenantChange;
 use crate::score::domain::Basis;
 
 /// A tenant as scoring knows it.

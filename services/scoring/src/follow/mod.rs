@@ -1,0 +1,13 @@
+//! Following the other services' change feeds: every change counts exactly once, whatever crashes, merges or arrives late.
+
+mod apply;
+mod checkpoint;
+mod gather;
+mod puts;
+mod snapshot;
+pub mod store;
+mod watch;
+
+pub use checkpoint::checkpoint;
+pub use puts::{abandon, put, watch_cache};
+pub use watch::{Source, run};

@@ -1,0 +1,338 @@
+//! The follower of one feed: takes the lease, watches, gathers, applies; takes a snapshot where watching cannot go on.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use regard_database::{Lease, StoreError};
+use regard_proto::common::v1::{ErrorReason, FeedCursor};
+use regard_proto::customer::v1 as customer;
+use regard_proto::feedback::v1 as feedback;
+use regard_types::{Fault, Service, Uuid};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+use super::apply::{ApplyError, apply};
+use super::gather::{GatherError, Gathered, Range};
+use super::store::{self, Cursor, Load};
+use super::{puts, snapshot};
+use crate::core::Core;
+use crate::event::wire::{BadChange, Told, decode_customer, decode_feedback};
+
+/// How long a lease is taken for, and how often it is renewed.
+const LEASE: Duration = Duration::from_secs(6);
+const RENEW: Duration = Duration::from_secs(2);
+/// Changes that are applied together at most; a run ends earlier when nothing more has arrived.
+const CHANGES: usize = 8_000;
+/// First and longest pause after a failure.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Where a feed is read.
+#[derive(Clone)]
+pub struct Source {
+    /// The service that owns the feed.
+    pub feed: Service,
+    /// The way there.
+    pub channel: Channel,
+    /// The key that lets read all tenants' changes; none where the way itself says who we are.
+    pub key: Option<MetadataValue<Ascii>>,
+}
+
+/// A message of a feed, read.
+pub struct Message {
+    /// The epoch.
+    pub epoch: Uuid,
+    /// The lane.
+    pub lane: u16,
+    /// What it covers.
+    pub range: Range,
+    /// Each change's tenant, and what it says.
+    pub told: Vec<(Uuid, Told)>,
+}
+
+/// Messages of a feed.
+pub type Messages = Pin<Box<dyn Stream<Item = Result<Message, FollowError>> + Send>>;
+
+/// Why following stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The other service, or the way there.
+    #[error("{}: {}", .0.code(), .0.message())]
+    Remote(Box<Status>),
+    /// The message cannot be read.
+    #[error("a message cannot be read: {0}")]
+    Bad(&'static str),
+    /// A change cannot be read.
+    #[error(transparent)]
+    Change(#[from] BadChange),
+    /// Positions are missing.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The apply.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A transaction's end.
+    #[error("{0:?}")]
+    Fault(Fault),
+    /// The stream ended.
+    #[error("the stream ended")]
+    Ended,
+}
+
+impl From<Status> for FollowError {
+    fn from(status: Status) -> Self {
+        Self::Remote(Box::new(status))
+    }
+}
+
+impl From<Fault> for FollowError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl FollowError {
+    /// The cursor counts no more: only a snapshot helps.
+    fn wants_snapshot(&self) -> bool {
+        let Self::Remote(status) = self else { return false };
+        matches!(ErrorReason::of(status), Some(ErrorReason::CursorTooOld | ErrorReason::FeedEpochGone))
+    }
+}
+
+impl Source {
+    /// A request with our identity.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(key) = &self.key {
+            request.metadata_mut().insert("authorization", key.clone());
+        }
+        request
+    }
+
+    /// Watches from cursors.
+    async fn watch(&self, epoch: Uuid, cursors: &[Cursor]) -> Result<Messages, FollowError> {
+        let epoch = if epoch.is_nil() { String::new() } else { epoch.to_string() };
+        let cursors: Vec<FeedCursor> = cursors
+            .iter()
+            .map(|c| FeedCursor { lane: u32::from(c.lane), position: c.position, nonce: c.nonce })
+            .collect();
+        Ok(match self.feed {
+            Service::Feedback => {
+                let request = self.request(feedback::WatchChangesRequest { epoch, cursors });
+                let mut client = feedback::change_service_client::ChangeServiceClient::new(self.channel.clone()).max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+                let stream = client.watch_changes(request).await?.into_inner();
+                Box::pin(stream.map(|message| {
+                    let m = message?;
+                    let told = m.changes.into_iter().map(decode_feedback).collect::<Result<_, _>>()?;
+                    read(&m.epoch, m.lane, (m.from_position, m.to_position, m.to_nonce), told)
+                }))
+            }
+            Service::Customer | Service::Scoring => {
+                let request = self.request(customer::WatchChangesRequest { epoch, cursors });
+                let mut client = customer::change_service_client::ChangeServiceClient::new(self.channel.clone()).max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+                let stream = client.watch_changes(request).await?.into_inner();
+                Box::pin(stream.map(|message| {
+                    let m = message?;
+                    let told = m.changes.into_iter().map(decode_customer).collect::<Result<_, _>>()?;
+                    read(&m.epoch, m.lane, (m.from_position, m.to_position, m.to_nonce), told)
+                }))
+            }
+        })
+    }
+}
+
+fn read(epoch: &str, lane: u32, (from, to, nonce): (u64, u64, u64), told: Vec<(Uuid, Told)>) -> Result<Message, FollowError> {
+    Ok(Message {
+        epoch: Uuid::try_parse(epoch).map_err(|_| FollowError::Bad("epoch"))?,
+        lane: u16::try_from(lane).map_err(|_| FollowError::Bad("lane"))?,
+        range: Range { from, to, nonce },
+        told,
+    })
+}
+
+/// Follows a feed for good. Several replicas may: one holds the lease.
+pub async fn run(core: Arc<Core>, source: Source) {
+    let name = lease_name(source.feed);
+    let lease = Arc::new(core.db.lease(name));
+    let mut pause = PAUSE.0;
+    loop {
+        match lease.take(LEASE).await {
+            Ok(Some(term)) => {
+                core.held(name, Instant::now() + LEASE);
+                let error = tokio::select! {
+                    ended = follow(&core, &source, (&lease, term)) => ended,
+                    () = renew(&core, name, &lease) => FollowError::Apply(ApplyError::Lost),
+                };
+                metrics::counter!("regard_follow_breaks_total", "feed" => source.feed.as_str()).increment(1);
+                match error {
+                    FollowError::Apply(ApplyError::Lost) => core.lost(name),
+                    FollowError::Ended => {}
+                    error => tracing::warn!(feed = source.feed.as_str(), %error, "following was interrupted"),
+                }
+            }
+            Ok(None) => core.lost(name),
+            Err(error) => tracing::warn!(%error, "the lease could not be taken"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(if core.db.ping().await.is_ok() { Duration::from_millis(500) } else { PAUSE.1 });
+    }
+}
+
+const fn lease_name(feed: Service) -> &'static str {
+    match feed {
+        Service::Feedback => "feed:feedback",
+        Service::Customer | Service::Scoring => "feed:customer",
+    }
+}
+
+/// Renews the lease until it is lost.
+async fn renew(core: &Core, name: &'static str, lease: &Lease) {
+    let mut until = Instant::now() + LEASE;
+    loop {
+        tokio::time::sleep(RENEW).await;
+        let asked = Instant::now();
+        match lease.take(LEASE).await {
+            Ok(Some(_)) => {
+                until = asked + LEASE;
+                core.held(name, until);
+            }
+            Ok(None) => return,
+            Err(error) if Instant::now() < until => tracing::warn!(%error, "the lease could not be renewed"),
+            Err(_) => return,
+        }
+    }
+}
+
+async fn follow(core: &Core, source: &Source, lease: (&Lease, i64)) -> FollowError {
+    match follow_until(core, source, lease).await {
+        Ok(()) => FollowError::Ended,
+        Err(error) => error,
+    }
+}
+
+async fn follow_until(core: &Core, source: &Source, lease: (&Lease, i64)) -> Result<(), FollowError> {
+    let mut load = open(core, source, lease).await?;
+    abandon_if_behind(core, load.no).await?;
+    loop {
+        if load.loading {
+            snapshot::take(core, source, lease, &load).await?;
+            load = open(core, source, lease).await?;
+        }
+        match watch(core, source, lease, &mut load).await {
+            Err(error) if error.wants_snapshot() => {
+                tracing::warn!(feed = source.feed.as_str(), %error, "reading a snapshot of the feed");
+                load = snapshot::begin(core, source.feed, lease).await?;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// The load to go on with; a first one if there is none.
+async fn open(core: &Core, source: &Source, lease: (&Lease, i64)) -> Result<Load, FollowError> {
+    let tx = core.db.system().await?;
+    if !lease.0.holds(&tx, lease.1).await? {
+        return Err(ApplyError::Lost.into());
+    }
+    let load = match store::current(&tx, source.feed).await? {
+        Some(load) => load,
+        None => store::begin(&tx, source.feed, false, tx.now().0).await?,
+    };
+    tx.commit().await?;
+    Ok(load)
+}
+
+/// Whoever held the lease before may have stopped between a commit and its puts: what Redis holds counts no more then.
+async fn abandon_if_behind(core: &Core, load: i64) -> Result<(), FollowError> {
+    if !core.shared_cache {
+        return Ok(());
+    }
+    let tx = core.db.read_system().await?;
+    let behind = store::cursors(&tx, load).await?.iter().any(|c| c.cached < c.position);
+    drop(tx);
+    if behind {
+        puts::abandon(core).await?;
+    }
+    Ok(())
+}
+
+async fn watch(core: &Core, source: &Source, lease: (&Lease, i64), load: &mut Load) -> Result<(), FollowError> {
+    let tx = core.db.read_system().await?;
+    let cursors = store::cursors(&tx, load.no).await?;
+    drop(tx);
+    let mut messages = source.watch(load.epoch, &cursors).await?;
+    let mut redis_missed = false;
+    while let Some(first) = messages.next().await {
+        let first = first?;
+        if load.epoch != first.epoch {
+            note_epoch(core, lease, load, first.epoch).await?;
+        }
+        let mut batch = Gathered { epoch: first.epoch, ..Gathered::default() };
+        take(&mut batch, first)?;
+        while batch.changes < CHANGES
+            && let Some(Some(next)) = messages.next().now_or_never()
+        {
+            take(&mut batch, next?)?;
+        }
+        if batch.is_empty() {
+            continue;
+        }
+        let changes = batch.changes;
+        let (scored, vector) = apply(core, source.feed, load.no, lease, &batch).await?;
+        redis_missed |= !puts::put(core, &scored, &vector).await;
+        if core.shared_cache {
+            redis_missed = settle(core, load.no, &batch, redis_missed).await?;
+        }
+        metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str()).increment(changes as u64);
+    }
+    Ok(())
+}
+
+/// Takes a message into the batch; a heartbeat without news says nothing.
+fn take(batch: &mut Gathered, message: Message) -> Result<(), FollowError> {
+    if message.range.from == message.range.to {
+        return Ok(());
+    }
+    batch.range(message.lane, message.range)?;
+    for (tenant, told) in message.told {
+        batch.told(tenant, told);
+    }
+    Ok(())
+}
+
+async fn note_epoch(core: &Core, lease: (&Lease, i64), load: &mut Load, epoch: Uuid) -> Result<(), FollowError> {
+    if !load.epoch.is_nil() {
+        // The feed says so before we asked for a snapshot: begin with one.
+        return Err(FollowError::Bad("epoch: the feed changed it within a stream"));
+    }
+    let tx = core.db.system().await?;
+    if !lease.0.holds(&tx, lease.1).await? {
+        return Err(ApplyError::Lost.into());
+    }
+    store::set_epoch(&tx, load.no, epoch).await?;
+    tx.commit().await?;
+    load.epoch = epoch;
+    Ok(())
+}
+
+/// Notes that the effects of a batch are in Redis; or, once Redis answers again after it missed some, abandons what it holds.
+/// True while it still misses some.
+async fn settle(core: &Core, load: i64, batch: &Gathered, missed: bool) -> Result<bool, FollowError> {
+    if missed {
+        core.cache.bypass_shared(true);
+        // The next batch that Redis takes whole ends the outage.
+        puts::abandon(core).await?;
+        return Ok(false);
+    }
+    let tx = core.db.system().await?;
+    for (lane, range) in &batch.lanes {
+        store::set_cached(&tx, load, *lane, range.to).await?;
+    }
+    tx.commit().await?;
+    Ok(false)
+}
