@@ -83,7 +83,8 @@ impl Transport {
         let (head, body) = request.into_parts();
         let frames = match body.collect().await {
             Ok(frames) => frames.to_bytes(),
-            Err(failure) => return failure.into_http(), // the message could not be encoded, or is too large
+            // The message could not be encoded, or is too large.
+            Err(failure) => return regard_proto::error::canonical(failure).into_http(),
         };
         let safe = retry::safe(method, &frames);
         let mut attempt = 1;
