@@ -35,6 +35,8 @@ pub struct Book {
     pub scores: Vec<ScoreDefinition>,
     /// By name.
     pub metrics: BTreeMap<String, MetricDefinition>,
+    /// Of the scores' names, versions and order: what was scored under another one is computed again.
+    pub fingerprint: u64,
 }
 
 const SCORES: [(&str, &str); 7] = [
@@ -77,7 +79,8 @@ impl Book {
             same_name(name, &definition.name)?;
             metrics.insert(name.to_owned(), definition);
         }
-        Ok(Self { scores, metrics })
+        let fingerprint = fingerprint(&scores);
+        Ok(Self { scores, metrics, fingerprint })
     }
 
     /// The place of a score in the book.
@@ -92,6 +95,12 @@ impl Book {
         let names: Vec<&str> = self.scores.iter().map(|s| s.name.as_str()).collect();
         names.join(", ")
     }
+}
+
+/// FNV-1a, 64 bits: the same in every build.
+fn fingerprint(scores: &[ScoreDefinition]) -> u64 {
+    let bytes = scores.iter().flat_map(|s| s.name.bytes().chain([0]).chain(s.version.bytes()).chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, DefinitionError> {

@@ -87,6 +87,7 @@ type Absent = (&'static str, Grade);
 
 const NO_PURCHASE: &str = "no purchase that counts up to the as-of day";
 const NO_MODEL: &str = "no model has been fitted yet: call FitModel";
+const OUT_OF_RANGE: &str = "the customer's figures lie beyond what the models take";
 const TRUNCATED: &str = "purchases before history_start may be missing: the customer is not known to be new after it";
 
 /// Computes all scores of a customer, in the book's order.
@@ -97,6 +98,21 @@ pub fn score_all(book: &Book, summary: &Summary, basis: Basis, serving: &Serving
         .enumerate()
         .map(|(place, definition)| score(place, definition, summary, basis, serving))
         .collect()
+}
+
+/// A score without a value, and why.
+#[must_use]
+pub fn absent(place: usize, why: &str) -> ScoreValue {
+    ScoreValue {
+        definition: place,
+        value: None,
+        band: String::new(),
+        interval: None,
+        grade: Grade::E,
+        reasons: vec![why.to_owned()],
+        model: None,
+        n: 0,
+    }
 }
 
 /// Computes one score.
@@ -115,6 +131,7 @@ pub fn score(place: usize, definition: &ScoreDefinition, s: &Summary, basis: Bas
     if let Err((why, grade)) = fill(&mut out, &definition.method, s, basis, serving) {
         out.value = None;
         out.interval = None;
+        out.band = String::new();
         out.grade = grade;
         out.reasons.push(why.to_owned());
     }
@@ -189,6 +206,7 @@ fn history(
     serving: &Serving,
 ) -> Result<(Stat, purchase::Params, regard_models::Model), Absent> {
     let stat = s.stat(basis.day).ok_or((NO_PURCHASE, Grade::E))?;
+    stat.validate().map_err(|_| (OUT_OF_RANGE, Grade::E))?;
     let (fitted, kind) = serving.purchase(model);
     let fitted = fitted.ok_or((NO_MODEL, Grade::E))?;
     out.model = Some(fitted.id);
@@ -260,6 +278,7 @@ fn fill_clv(
     let value = serving.gamma_gamma.as_ref().ok_or((NO_MODEL, Grade::E))?;
     out.grade = out.grade.max(value.grade);
     let spend = spend(s, basis.minor_per_unit);
+    spend.validate().map_err(|_| (OUT_OF_RANGE, Grade::E))?;
     if spend.x == 0.0 {
         out.reasons.push("no repeat purchase with value: the population's mean value is used".into());
     }

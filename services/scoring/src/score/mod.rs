@@ -1,5 +1,12 @@
 //! Scores: numbers about a customer.
 
+mod api;
+mod applied;
 pub mod domain;
 pub mod explain;
+mod find;
+mod read;
 pub mod store;
+mod view;
+
+pub use read::Scores;

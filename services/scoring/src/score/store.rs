@@ -1,13 +1,15 @@
 //! Scores as they lie in the summary row and in the ranking.
 
 use prost::Message as _;
-use regard_database::{ColumnData, Conflict, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Row, StoreError, Tx};
 use regard_models::Grade;
 use regard_types::{Day, Micros, TenantId, Uuid};
 
 use super::domain::{ScoreSet, ScoreValue};
 use crate::definition::Book;
 
+/// A set as bytes: a definition by its place in the book that the fingerprint names, ids as numbers, so that a hit in the
+/// cache decodes with hardly an allocation.
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredSet {
     #[prost(int64, tag = "1")]
@@ -20,75 +22,96 @@ struct StoredSet {
     valid_until: Option<i64>,
     #[prost(message, repeated, tag = "5")]
     values: Vec<StoredValue>,
-    #[prost(bytes = "vec", tag = "6")]
-    customer: Vec<u8>,
+    #[prost(fixed64, tag = "6")]
+    customer_high: u64,
+    #[prost(fixed64, tag = "7")]
+    customer_low: u64,
+    #[prost(fixed64, tag = "8")]
+    book: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct StoredValue {
-    #[prost(string, tag = "1")]
-    name: String,
+    #[prost(uint32, tag = "1")]
+    definition: u32,
     #[prost(double, optional, tag = "2")]
     value: Option<f64>,
     #[prost(string, tag = "3")]
     band: String,
-    #[prost(double, repeated, tag = "4")]
-    interval: Vec<f64>,
-    #[prost(uint32, tag = "5")]
+    #[prost(double, tag = "4")]
+    low: f64,
+    #[prost(double, tag = "5")]
+    high: f64,
+    /// 0 where there is no interval.
+    #[prost(double, tag = "6")]
+    level: f64,
+    #[prost(uint32, tag = "7")]
     grade: u32,
-    #[prost(string, repeated, tag = "6")]
+    #[prost(string, repeated, tag = "8")]
     reasons: Vec<String>,
-    #[prost(bytes = "vec", tag = "7")]
-    model: Vec<u8>,
-    #[prost(int64, tag = "8")]
+    /// Both 0 where there is no model.
+    #[prost(fixed64, tag = "9")]
+    model_high: u64,
+    #[prost(fixed64, tag = "10")]
+    model_low: u64,
+    #[prost(int64, tag = "11")]
     n: i64,
 }
 
 /// A score set as bytes, for the table and the cache.
 #[must_use]
 pub fn encode(book: &Book, customer: Uuid, set: &ScoreSet) -> Vec<u8> {
-    let value = |v: &ScoreValue| StoredValue {
-        name: book.scores.get(v.definition).map(|d| d.name.clone()).unwrap_or_default(),
-        value: v.value,
-        band: v.band.clone(),
-        interval: v.interval.map(|(low, high, level)| vec![low, high, level]).unwrap_or_default(),
-        grade: v.grade as u32,
-        reasons: v.reasons.clone(),
-        model: v.model.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
-        n: v.n,
+    let value = |v: &ScoreValue| {
+        let (low, high, level) = v.interval.unwrap_or_default();
+        let (model_high, model_low) = v.model.unwrap_or_default().as_u64_pair();
+        StoredValue {
+            definition: u32::try_from(v.definition).unwrap_or(u32::MAX),
+            value: v.value,
+            band: v.band.clone(),
+            low,
+            high,
+            level,
+            grade: v.grade as u32,
+            reasons: v.reasons.clone(),
+            model_high,
+            model_low,
+            n: v.n,
+        }
     };
+    let (customer_high, customer_low) = customer.as_u64_pair();
     let stored = StoredSet {
         version: set.version,
         as_of: set.as_of.0,
         day_version: set.day_version,
         valid_until: set.valid_until.map(|t| t.0),
         values: set.values.iter().map(value).collect(),
-        customer: customer.as_bytes().to_vec(),
+        customer_high,
+        customer_low,
+        book: book.fingerprint,
     };
     stored.encode_to_vec()
 }
 
-/// A score set and its customer from bytes; scores that the book no longer has are left out.
+/// A score set and its customer from bytes; None if nothing was scored yet, or by other definitions than the book's.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for bytes that [`encode`] did not write.
-pub fn decode(book: &Book, bytes: &[u8]) -> Result<(Uuid, ScoreSet), StoreError> {
+pub fn decode(book: &Book, bytes: &[u8]) -> Result<Option<(Uuid, ScoreSet)>, StoreError> {
     let stored = StoredSet::decode(bytes).map_err(StoreError::corrupt)?;
-    let customer = Uuid::from_slice(&stored.customer).map_err(StoreError::corrupt)?;
+    if stored.book != book.fingerprint {
+        return Ok(None);
+    }
     let mut values = Vec::with_capacity(stored.values.len());
     for v in stored.values {
-        let Some(definition) = book.score(&v.name) else { continue };
+        let model = Uuid::from_u64_pair(v.model_high, v.model_low);
         values.push(ScoreValue {
-            definition,
+            definition: usize::try_from(v.definition).map_err(StoreError::corrupt)?,
             value: v.value,
             band: v.band,
-            interval: match v.interval.as_slice() {
-                [low, high, level] => Some((*low, *high, *level)),
-                _ => None,
-            },
+            interval: (v.level > 0.0).then_some((v.low, v.high, v.level)),
             grade: grade(v.grade),
             reasons: v.reasons,
-            model: Uuid::from_slice(&v.model).ok(),
+            model: (!model.is_nil()).then_some(model),
             n: v.n,
         });
     }
@@ -99,7 +122,7 @@ pub fn decode(book: &Book, bytes: &[u8]) -> Result<(Uuid, ScoreSet), StoreError>
         valid_until: stored.valid_until.map(Micros),
         values,
     };
-    Ok((customer, set))
+    Ok(Some((Uuid::from_u64_pair(stored.customer_high, stored.customer_low), set)))
 }
 
 fn grade(number: u32) -> Grade {
@@ -110,6 +133,51 @@ fn grade(number: u32) -> Grade {
         3 => Grade::D,
         _ => Grade::E,
     }
+}
+
+/// A customer's current scores as they lie in the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredScores {
+    /// The id that was asked for.
+    pub asked: Uuid,
+    /// The version of the row.
+    pub version: i64,
+    /// The set, encoded.
+    pub scores: Vec<u8>,
+}
+
+/// The current scores of the customers that arrivals belong to, in no order; unknown arrivals are left out.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn of_arrivals(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result<Vec<StoredScores>, StoreError> {
+    let sql = "SELECT a.arrival, s.version, s.scores FROM alias a JOIN summary s ON s.tenant = a.tenant AND s.customer = a.canonical \
+               WHERE a.tenant = $1 AND a.arrival {in}";
+    read_scores(&tx.fetch_in(sql, vec![tenant.0.into()], arrivals).await?)
+}
+
+/// The current scores of customers, in no order.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn of_customers(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<StoredScores>, StoreError> {
+    let sql = "SELECT customer, version, scores FROM summary WHERE tenant = $1 AND customer {in}";
+    read_scores(&tx.fetch_in(sql, vec![tenant.0.into()], customers).await?)
+}
+
+fn read_scores(rows: &[Row]) -> Result<Vec<StoredScores>, StoreError> {
+    rows.iter().map(|row| Ok(StoredScores { asked: row.get(0)?, version: row.get(1)?, scores: row.get(2)? })).collect()
+}
+
+/// The serving models that were fitted to data after a day: (id, the last day of their data).
+///
+/// # Errors
+/// What the engine answers.
+pub async fn models_after(tx: &Tx, tenant: TenantId, day: Day) -> Result<Vec<(Uuid, Day)>, StoreError> {
+    let sql = "SELECT id, as_of FROM model WHERE tenant = $1 AND serving = 1 AND as_of > $2";
+    let rows = tx.fetch(sql, vec![tenant.0.into(), i64::from(day.0).into()]).await?;
+    let one = |row: &Row| Ok((row.get(0)?, Day(i32::try_from(row.get::<i64>(1)?).map_err(StoreError::corrupt)?)));
+    rows.iter().map(one).collect()
 }
 
 /// Writes the ranking of some customers: values of today's scores; a score without a value leaves it.

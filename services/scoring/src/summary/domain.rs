@@ -220,9 +220,11 @@ fn said(current: &[&Event], zone: &Zone, day: Day, s: &mut Summary) {
         match e.kind {
             Kind::Complaint => {
                 s.complaints += 1;
-                let resolved =
-                    e.aux != Event::NONE && Day::of(regard_types::Micros(e.aux), zone) <= day;
-                s.complaints_open += i64::from(!resolved);
+                let on = (e.aux != Event::NONE).then(|| Day::of(regard_types::Micros(e.aux), zone));
+                s.complaints_open += i64::from(on.is_none_or(|on| on > day));
+                if let Some(on) = on.filter(|on| *on > day) {
+                    s.next_day = Some(s.next_day.map_or(on, |d| d.min(on)));
+                }
             }
             Kind::Answer => {
                 let Some(survey) = e.link else { continue };
