@@ -12,10 +12,12 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Most violations of one status; larger ones are lost on the wire.
 pub const MAX_VIOLATIONS: usize = 20;
-/// Longest text of one violation or one metadata value, in bytes.
-const MAX_TEXT: usize = 200;
+/// Longest field, description or metadata value, in bytes.
+const MAX_TEXT: usize = 160;
 /// Most metadata entries of one status.
-const MAX_META: usize = 16;
+const MAX_META: usize = 8;
+/// Most bytes of details: base64 adds a third, a message of 1 KiB may need 3 KiB, and HTTP/2 headers over 16 KiB are lost.
+const MAX_DETAILS: usize = 9_000;
 /// What a caller should wait after a busy or overloaded answer.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -88,6 +90,35 @@ pub fn status(fault: Fault) -> Status {
         Kind::Invalid | Kind::Denied | Kind::Unauthenticated | Kind::Late | Kind::Bug => {}
     }
     Status::with_error_details(code, clip(message(&fault)), details)
+}
+
+/// A status whose details are small enough to arrive, whoever made it.
+pub(crate) fn fitting(status: Status) -> Status {
+    if status.details().len() <= MAX_DETAILS {
+        return status;
+    }
+    let whole = status.get_error_details();
+    let mut details = ErrorDetails::new();
+    if let Some(info) = whole.error_info() {
+        let meta = info
+            .metadata
+            .iter()
+            .take(MAX_META)
+            .map(|(key, value)| (cut(key), cut(value)));
+        details.set_error_info(
+            cut(&info.reason),
+            cut(&info.domain),
+            meta.collect::<HashMap<_, _>>(),
+        );
+    }
+    let bad = whole
+        .bad_request()
+        .map(|bad| bad.field_violations.as_slice())
+        .unwrap_or_default();
+    for violation in bad.iter().take(MAX_VIOLATIONS) {
+        details.add_bad_request_violation(cut(&violation.field), cut(&violation.description));
+    }
+    Status::with_error_details(status.code(), clip(status.message().to_owned()), details)
 }
 
 /// A status with nothing but its reason and facts.

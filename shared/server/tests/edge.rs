@@ -57,9 +57,11 @@ async fn a_panic_is_internal_and_the_connection_lives() {
         let half = client
             .customer_changes()
             .snapshot_changes(SnapshotChangesRequest::default())
-            .await
-            .unwrap();
-        let error = half.into_inner().message().await.unwrap_err();
+            .await;
+        let error = match half {
+            Ok(half) => half.into_inner().message().await.unwrap_err(),
+            Err(error) => error,
+        };
         assert_eq!(
             (error.code(), reason(&error)),
             (Code::Internal, Some(ErrorReason::Internal))

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use regard_client::{Client, Options};
-use regard_proto::customer::v1::WatchChangesRequest;
+use regard_proto::customer::v1::{SnapshotChangesRequest, WatchChangesRequest};
 use regard_server::{Grpc, Identity, Job, Pipe, Running, ServeError, ServerSettings, Service};
 use stage::{Play, frame, named};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -125,6 +125,11 @@ async fn the_page_of_figures_counts_calls() {
         .get_tenant(named("panic"))
         .await
         .unwrap_err();
+    let snapshot = client
+        .customer_changes()
+        .snapshot_changes(SnapshotChangesRequest::default())
+        .await;
+    drop(snapshot);
     let _ = stage::raw(&client, "/some/random-path-4711", frame(b"")).await;
     {
         let mut tenants = client.tenants();
@@ -158,7 +163,7 @@ async fn the_page_of_figures_counts_calls() {
         page.contains("regard_request_seconds_bucket{") && page.contains("regard_panics_total{"),
         "{page}"
     );
-    assert!(page.contains(r#"regard_requests_in_flight{service="regard.customer.v1.TenantService",method="GetTenant"} 0"#));
+    assert!(page.contains(r#"regard_requests_in_flight{service="regard.customer.v1.ChangeService",method="SnapshotChanges"} 0"#));
     assert!(!page.contains("4711"), "labels come from closed sets");
     let page =
         String::from_utf8(http(address, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).unwrap();

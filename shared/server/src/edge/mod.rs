@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 
 use crate::identity::Identity;
 use crate::service::Grpc;
-use crate::status::{bare, status};
+use crate::status::{bare, fitting, status};
 use answer::Answer;
 use meter::Flight;
 pub use method::Unprotected;
@@ -256,7 +256,7 @@ fn published(failure: Status, request_id: &str) -> Status {
                 &[("request_id", request_id)],
             )
         }
-        _ => failure,
+        _ => fitting(failure),
     }
 }
 
