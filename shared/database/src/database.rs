@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::engine::{Engine, Open, Pools, postgres_options};
 use crate::error::StoreError;
 use crate::feed::{Feed, Hub};
+use crate::growth::Growth;
 use crate::lane::Lanes;
 use crate::migration::frame;
 use crate::tx::Tx;
@@ -41,6 +42,8 @@ pub struct DatabaseSettings {
     pub sqlite_full_sync: bool,
     /// How often a lane's position is told to a watcher when nothing happens, milliseconds. Default 1,000.
     pub heartbeat_ms: u64,
+    /// How long closing waits for open transactions, milliseconds. Default 5,000.
+    pub close_ms: u64,
     /// For the proof that the feed's safety is needed: positions are taken outside of the transaction. Tests only.
     #[doc(hidden)]
     pub hazard: bool,
@@ -59,6 +62,7 @@ impl DatabaseSettings {
             open_wait_ms: 30_000,
             sqlite_full_sync: false,
             heartbeat_ms: 1_000,
+            close_ms: 5_000,
             hazard: false,
         }
     }
@@ -75,6 +79,7 @@ pub(crate) struct Shared {
     pub lanes: Arc<Lanes>,
     pub settings: DatabaseSettings,
     pub hub: Hub,
+    pub growth: Growth,
     secret: IdSecret,
     keys: RwLock<HashMap<TenantId, IdKey>>,
 }
@@ -122,6 +127,7 @@ impl Database {
             lanes: Lanes::new(lanes, wait),
             settings: settings.clone(),
             hub: Hub::new(epoch),
+            growth: Growth::default(),
             secret,
             keys: RwLock::default(),
         })))
@@ -207,25 +213,22 @@ impl Database {
     /// # Errors
     /// Why it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match &self.0.pools {
-            Pools::Sqlite { reader, .. } => {
-                sqlx::query("SELECT 1").execute(reader).await.map(|_| ())?
-            }
-            Pools::Postgres { pool, .. } => {
-                sqlx::query("SELECT 1")
-                    .persistent(false)
-                    .execute(pool)
-                    .await
-                    .map(|_| ())?;
-            }
-        }
+        let tx = begin_read(&self.0.pools, None).await?;
+        tx.fetch_one("SELECT 1", vec![]).await?;
         Ok(())
     }
 
-    /// Ends watchers and closes all connections (on SQLite this moves the log into the file). Call it at exit.
+    /// Ends watchers and closes all connections (on SQLite this moves the log into the file). Call it at exit. Open
+    /// transactions are waited for up to `close_ms`.
     pub async fn close(&self) {
         self.0.hub.close();
-        self.0.pools.close().await;
+        let wait = Duration::from_millis(self.0.settings.close_ms);
+        if tokio::time::timeout(wait, self.0.pools.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("transactions were still open when the database was closed");
+        }
     }
 }
 
@@ -313,13 +316,23 @@ impl Steps {
             self.up(&tx, None).await?;
             tx.commit().await?;
         } else {
-            let pending = self.get_pending_migrations_read_only(&conn).await?;
+            // a missing table means that nothing was applied
+            let sql = "SELECT version FROM seaql_migrations";
+            let statement = sea_orm::Statement::from_string(conn.get_database_backend(), sql);
+            let rows = conn.query_all_raw(statement).await.unwrap_or_default();
+            let applied: Vec<String> = rows
+                .iter()
+                .filter_map(|row| row.try_get_by_index(0).ok())
+                .collect();
+            let pending: Vec<_> = self
+                .0
+                .iter()
+                .filter(|step| !applied.iter().any(|name| name == step.name()))
+                .collect();
             if let Some(first) = pending.first() {
-                let message = format!(
-                    "the schema lacks {} steps, first {}; run `regard migrate`",
-                    pending.len(),
-                    first.name()
-                );
+                let (n, first) = (pending.len(), first.name());
+                let message =
+                    format!("the schema lacks {n} steps, first {first}; run `regard migrate`");
                 return Err(StoreError::corrupt(message));
             }
         }

@@ -10,6 +10,7 @@ mod door;
 mod engine;
 mod error;
 pub mod feed;
+mod growth;
 mod lane;
 mod lease;
 pub mod migration;

@@ -3,6 +3,7 @@
 //! are always bound.
 
 use std::borrow::Cow;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::{
@@ -25,6 +26,7 @@ pub struct Tx {
     pub(crate) inner: Mutex<Inner>,
     /// A statement failed. PostgreSQL answers COMMIT with a silent rollback then, so commit is refused on both engines.
     failed: AtomicBool,
+    grown: std::sync::Mutex<Vec<(&'static str, u64)>>,
 }
 
 pub(crate) enum Inner {
@@ -55,6 +57,7 @@ impl Tx {
             persistent: true,
             inner,
             failed: AtomicBool::new(false),
+            grown: std::sync::Mutex::default(),
         }
     }
 
@@ -65,6 +68,7 @@ impl Tx {
             persistent: !pooler,
             inner,
             failed: AtomicBool::new(false),
+            grown: std::sync::Mutex::default(),
         }
     }
 
@@ -207,8 +211,9 @@ impl Tx {
     }
 
     /// All rows of a statement over many ids: `{in}` in the text stands for the test against them, as in
-    /// `SELECT id, name FROM customer WHERE tenant = $1 AND id {in}`. One prepared statement whatever their number;
-    /// the ids are bound after `values`.
+    /// `SELECT id, name FROM customer WHERE tenant = $1 AND id {in}`. One prepared statement whatever their number, and
+    /// one probe of the index an id, whatever the engine believes about the table. The ids are bound after `values`; rows
+    /// come in no order, so the text must not sort, group or limit. Each id counts once.
     ///
     /// # Errors
     /// As the engine answers.
@@ -218,6 +223,78 @@ impl Tx {
         values: Vec<Value>,
         ids: &[Uuid],
     ) -> Result<Vec<Row>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let place = values.len() + 1;
+        let result = match &mut *self.inner.lock().await {
+            Inner::Sqlite(open) => {
+                let sql = sql.replace(
+                    "{in}",
+                    &format!("IN (SELECT unhex(value) FROM json_each(${place}))"),
+                );
+                let mut args =
+                    sqlx::IntoArguments::<Sqlite>::into_arguments(SqlxValues(Values(values)));
+                sqlx::Arguments::add(&mut args, json_ids(&ids)).map_err(StoreError::Corrupt)?;
+                let query = sqlx::query_with::<Sqlite, _>(safe(sql.into()), args);
+                query
+                    .fetch_all(&mut *open.conn)
+                    .await
+                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+            }
+            Inner::Postgres(open) => {
+                // `= ANY` reads a whole tenant by its index while a young table has no statistics; OFFSET 0 keeps the
+                // planner from turning the probes into such a join
+                let sql = sql.replace("{in}", "= regard_key.id");
+                let sql = format!(
+                    "SELECT regard_row.* FROM unnest(${place}::uuid[]) regard_key(id) \
+                     CROSS JOIN LATERAL ({sql} OFFSET 0) regard_row"
+                );
+                let mut args =
+                    sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
+                sqlx::Arguments::add(&mut args, ids.as_slice()).map_err(StoreError::Corrupt)?;
+                let query = sqlx::query_with::<Postgres, _>(safe(sql.into()), args)
+                    .persistent(self.persistent);
+                query
+                    .fetch_all(&mut *open.conn)
+                    .await
+                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+            }
+        };
+        Ok(self.note(result)?)
+    }
+
+    /// Notes rows that a table gained, for the statistics.
+    pub(crate) fn grew(&self, table: &'static str, rows: usize) {
+        if self.engine == Engine::Postgres && rows > 0 {
+            self.grown
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((table, rows as u64));
+        }
+    }
+
+    pub(crate) fn grown(&self) -> Vec<(&'static str, u64)> {
+        std::mem::take(&mut *self.grown.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// As [`Tx::run`] over many ids, with `{in}` as in [`Tx::fetch_in`]: `INSERT INTO x_history SELECT … FROM x WHERE
+    /// tenant = $1 AND id {in}`. For rows that this transaction has read or locked by the same ids.
+    ///
+    /// # Errors
+    /// As the engine answers.
+    pub async fn run_in(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        ids: &[Uuid],
+    ) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
         let place = values.len() + 1;
         let result = match &mut *self.inner.lock().await {
             Inner::Sqlite(open) => {
@@ -230,21 +307,21 @@ impl Tx {
                 sqlx::Arguments::add(&mut args, json_ids(ids)).map_err(StoreError::Corrupt)?;
                 let query = sqlx::query_with::<Sqlite, _>(safe(sql.into()), args);
                 query
-                    .fetch_all(&mut *open.conn)
+                    .execute(&mut *open.conn)
                     .await
-                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+                    .map(|done| done.rows_affected())
             }
             Inner::Postgres(open) => {
-                let sql = sql.replace("{in}", &format!("= ANY(${place})"));
+                let sql = sql.replace("{in}", &format!("IN (SELECT unnest(${place}::uuid[]))"));
                 let mut args =
                     sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
                 sqlx::Arguments::add(&mut args, ids).map_err(StoreError::Corrupt)?;
                 let query = sqlx::query_with::<Postgres, _>(safe(sql.into()), args)
                     .persistent(self.persistent);
                 query
-                    .fetch_all(&mut *open.conn)
+                    .execute(&mut *open.conn)
                     .await
-                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+                    .map(|done| done.rows_affected())
             }
         };
         Ok(self.note(result)?)

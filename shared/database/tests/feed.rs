@@ -229,7 +229,7 @@ fn without_the_lock_changes_are_lost_and_it_shows() {
                 }
             }
         });
-        let kept = write_all(&[unsafe_db.clone()], 32, 12, 15).await;
+        let kept = write_all(std::slice::from_ref(&unsafe_db), 32, 12, 15).await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         stop.send(()).unwrap();
         let seen = blind.await.unwrap();

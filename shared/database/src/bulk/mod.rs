@@ -95,6 +95,7 @@ impl Tx {
         conflict: Conflict<'_>,
     ) -> Result<u64, StoreError> {
         let rows = rows(columns)?;
+        self.grew(table, rows);
         let conflict = conflict.text();
         let result = match &mut *self.inner.lock().await {
             Inner::Sqlite(open) => {
@@ -128,6 +129,7 @@ impl Tx {
         returning: &str,
     ) -> Result<Vec<Row>, StoreError> {
         let rows = rows(columns)?;
+        self.grew(table, rows);
         let conflict = conflict.text();
         let returning = Some(returning);
         let result = match &mut *self.inner.lock().await {

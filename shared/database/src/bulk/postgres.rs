@@ -147,20 +147,24 @@ pub(super) async fn update(
 ) -> Result<u64, sqlx::Error> {
     let all: Vec<_> = key.iter().chain(set).cloned().collect();
     let s = source(&all, 1);
+    // by place: a column may be both compared and set
+    let names: Vec<_> = (1..=all.len()).map(|i| format!("v{i}")).collect();
     let equal: Vec<_> = key
         .iter()
-        .map(|(name, _)| format!("t.{name} = s.{name}"))
+        .zip(&names)
+        .map(|((name, _), v)| format!("t.{name} = s.{v}"))
         .collect();
     let take: Vec<_> = set
         .iter()
-        .map(|(name, _)| format!("{name} = s.{name}"))
+        .zip(names.iter().skip(key.len()))
+        .map(|((name, _), v)| format!("{name} = s.{v}"))
         .collect();
     let sql = format!(
         "UPDATE {table} t SET {} FROM (SELECT {} FROM {}) s({}) WHERE {}",
         take.join(", "),
         s.select,
         s.unnest,
-        s.names,
+        names.join(", "),
         equal.join(" AND ")
     );
     let sql = safe(sql.into());

@@ -194,11 +194,14 @@ impl Frame {
         }
         if let (Some(who), false) = (who, audits.is_empty()) {
             let entries = audits.len();
-            sets.push(("audit", self.audit_columns(&who, audits), entries));
+            sets.push(("audit", self.audit_columns(&who, &audits), entries));
         }
         match &mut *tx.inner.lock().await {
             Inner::Sqlite(_) => {}
             Inner::Postgres(open) => {
+                for (table, _, rows) in &sets {
+                    tx.grew(table, *rows);
+                }
                 let done = finish(&mut open.conn, tx.persistent(), &sets, remember.as_ref()).await;
                 return Ok(tx.note(done).map_err(StoreError::from)?);
             }
@@ -254,7 +257,7 @@ impl Frame {
         ]
     }
 
-    fn audit_columns<'a>(&self, who: &Who<'a>, audits: Vec<Audit>) -> Set<'a> {
+    fn audit_columns<'a>(&self, who: &Who<'a>, audits: &[Audit]) -> Set<'a> {
         let n = audits.len();
         let last = self.token();
         let bytes = |d: Option<[u8; 32]>| d.map(|d| d.to_vec());

@@ -64,7 +64,9 @@ impl System {
     pub async fn commit(mut self) -> Result<ChangeToken, Fault> {
         let token = self.frame.token();
         self.frame.write(&self.tx, None, None).await?;
+        let grown = self.tx.grown();
         self.tx.commit().await?;
+        self.frame.db.grew(grown);
         if token.is_some() {
             self.frame.db.0.hub.wake();
         }

@@ -231,7 +231,9 @@ impl Write {
         if self.validate_only {
             return Ok(None);
         }
+        let grown = self.tx.grown();
         self.tx.commit().await?;
+        self.frame.db.grew(grown);
         if token.is_some() {
             self.frame.db.0.hub.wake();
         }
