@@ -213,7 +213,8 @@ impl Tx {
     /// All rows of a statement over many ids: `{in}` in the text stands for the test against them, as in
     /// `SELECT id, name FROM customer WHERE tenant = $1 AND id {in}`. One prepared statement whatever their number, and
     /// one probe of the index an id, whatever the engine believes about the table. The ids are bound after `values`; rows
-    /// come in no order, so the text must not sort, group or limit. Each id counts once.
+    /// come in no order, so the text must not sort or limit (it may group by the id, and lock rows: in
+    /// the order of ids). INSERT … SELECT, UPDATE and DELETE work as well. Each id counts once.
     ///
     /// # Errors
     /// As the engine answers.
@@ -246,13 +247,7 @@ impl Tx {
                     .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
             }
             Inner::Postgres(open) => {
-                // `= ANY` reads a whole tenant by its index while a young table has no statistics; OFFSET 0 keeps the
-                // planner from turning the probes into such a join
-                let sql = sql.replace("{in}", "= regard_key.id");
-                let sql = format!(
-                    "SELECT regard_row.* FROM unnest(${place}::uuid[]) regard_key(id) \
-                     CROSS JOIN LATERAL ({sql} OFFSET 0) regard_row"
-                );
+                let sql = postgres_in(sql, place);
                 let mut args =
                     sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
                 sqlx::Arguments::add(&mut args, ids.as_slice()).map_err(StoreError::Corrupt)?;
@@ -326,6 +321,19 @@ impl Tx {
         };
         Ok(self.note(result)?)
     }
+}
+
+/// `= ANY` reads a whole tenant by its index while a young table has no statistics; OFFSET 0 keeps the planner from
+/// turning the probes into such a join. Only a SELECT can be asked in this way.
+fn postgres_in(sql: &str, place: usize) -> String {
+    if !sql.trim_start().starts_with("SELECT") {
+        return sql.replace("{in}", &format!("= ANY(${place})"));
+    }
+    let sql = sql.replace("{in}", "= regard_key.id");
+    format!(
+        "SELECT regard_row.* FROM unnest(${place}::uuid[]) regard_key(id) \
+         CROSS JOIN LATERAL ({sql} OFFSET 0) regard_row"
+    )
 }
 
 /// A JSON array of hexadecimal texts.

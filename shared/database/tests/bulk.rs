@@ -9,6 +9,7 @@ use regard_testkit::{TestStore, on_both_engines};
 use regard_types::*;
 
 on_both_engines!(
+    statements_over_many_ids,
     rows_come_back_as_they_went,
     conflicts,
     updates,
@@ -301,5 +302,51 @@ async fn bad_shapes(store: TestStore) {
         0
     );
     drop(tx);
+    db.close().await;
+}
+
+async fn statements_over_many_ids(store: TestStore) {
+    let db = open(&store).await;
+    let me = caller("a");
+    let r = fill(&db, &me, 100).await;
+    let t = || vec![me.tenant.0.into()];
+    let tx = db.mutate(&me, command("", 0)).await.unwrap();
+    let tail = if tx.engine() == Engine::Postgres {
+        " ORDER BY id FOR UPDATE"
+    } else {
+        ""
+    };
+    let sql = format!("SELECT id FROM note WHERE tenant = $1 AND id {{in}}{tail}");
+    let mut twice = r.ids[..40].to_vec();
+    twice.extend(&r.ids[..40]);
+    assert_eq!(tx.fetch_in(&sql, t(), &twice).await.unwrap().len(), 40);
+    let sql = "SELECT id, count(*) FROM note WHERE tenant = $1 AND id {in} GROUP BY id";
+    assert_eq!(tx.fetch_in(sql, t(), &r.ids).await.unwrap().len(), 100);
+    let sql = "INSERT INTO note SELECT $2, id, version, body, extra, number, weight, done, raw, state FROM note \
+               WHERE tenant = $1 AND id {in}";
+    tx.fetch_in(
+        sql,
+        vec![me.tenant.0.into(), caller("b").tenant.0.into()],
+        &r.ids[..7],
+    )
+    .await
+    .unwrap();
+    let gone = tx
+        .fetch_in(
+            "DELETE FROM note WHERE tenant = $1 AND id {in} RETURNING id",
+            t(),
+            &r.ids[..9],
+        )
+        .await
+        .unwrap();
+    assert_eq!(gone.len(), 9);
+    tx.commit(vec![]).await.unwrap();
+    assert_eq!(
+        (
+            count(&db, &me, "note").await,
+            count(&db, &caller("b"), "note").await
+        ),
+        (91, 7)
+    );
     db.close().await;
 }
