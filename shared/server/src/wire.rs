@@ -361,6 +361,23 @@ pub fn rejected_fields(
     }
 }
 
+/// Most bytes of violations of one batch that are told in full; beyond, each row keeps its first one (5,000 rows of one
+/// violation each stay below the message limit).
+const REJECTED_BYTES: usize = 1024 * 1024;
+
+/// Cuts what is told of rejected rows so that the answer to a batch stays below the message limit.
+pub fn fit_rejected(rows: &mut [common::RejectedRow]) {
+    let mut bytes = 0;
+    for row in rows {
+        let size = |v: &common::FieldViolation| v.field.len() + v.description.len() + 16;
+        let all: usize = row.violations.iter().map(size).sum();
+        if bytes + all > REJECTED_BYTES {
+            row.violations.truncate(1);
+        }
+        bytes += row.violations.iter().map(size).sum::<usize>();
+    }
+}
+
 fn row(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -5,8 +5,8 @@ use regard_proto::common::v1 as common;
 use regard_proto::feedback::v1 as pb;
 use regard_proto::feedback::v1::response_service_server::ResponseService;
 use regard_server::wire::{
-    Named, channel, etag, micros, rejected, rejected_fields, required, source_key, timestamp,
-    to_channel, to_source_key,
+    Named, channel, etag, fit_rejected, micros, rejected, rejected_fields, required, source_key,
+    timestamp, to_channel, to_source_key,
 };
 use regard_server::{Answers, MAX_VIOLATIONS, caller, command, ingest, status};
 use regard_types::{Caller, Fault, IdKey};
@@ -26,12 +26,15 @@ fn new_response(
 ) -> Result<NewResponse, Fault> {
     let response = required("response", response)?;
     let answers = response.answers.iter().enumerate().map(|(index, answer)| {
-        let value = match required(
-            &format!("response.answers[{index}].value"),
-            answer.value.as_ref(),
-        )? {
-            pb::answer::Value::Number(number) => Value::Number(*number),
-            pb::answer::Value::Text(text) => Value::Text(text.clone()),
+        let value = match &answer.value {
+            Some(pb::answer::Value::Number(number)) => Value::Number(*number),
+            Some(pb::answer::Value::Text(text)) => Value::Text(text.clone()),
+            None => {
+                return Err(Fault::invalid(
+                    format!("response.answers[{index}].value"),
+                    "is required",
+                ));
+            }
         };
         Ok(Answer {
             question: answer.question.clone(),
@@ -144,6 +147,7 @@ async fn take(
             .map(|(index, fault)| rejected(*index, fault)),
     );
     refused.sort_by_key(|row| row.index);
+    fit_rejected(&mut refused);
     Ok(pb::IngestResponsesResponse {
         result: Some(common::BatchResult {
             batch: number,

@@ -192,13 +192,14 @@ pub(crate) async fn heads(
     tenant: TenantId,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Head>, StoreError> {
+    // On PostgreSQL the ids are looked up one after another, in their order. SQLite has no row locks and needs none.
     let sql = match tx.engine() {
         Engine::Sqlite => {
             "SELECT id, version, revision, customer, created, digest FROM response WHERE tenant = $1 AND id {in}"
         }
         Engine::Postgres => {
             "SELECT id, version, revision, customer, created, digest FROM response \
-             WHERE tenant = $1 AND id {in} ORDER BY id FOR UPDATE"
+             WHERE tenant = $1 AND id {in} FOR UPDATE"
         }
     };
     let rows = tx.fetch_in(sql, vec![tenant.0.into()], ids).await?;
@@ -261,7 +262,7 @@ pub(crate) async fn write(
         let keep = format!(
             "INSERT INTO response_history ({names}) SELECT {names} FROM response WHERE tenant = $1 AND id {{in}}"
         );
-        tx.fetch_in(&keep, vec![tenant.0.into()], &ids).await?;
+        tx.run_in(&keep, vec![tenant.0.into()], &ids).await?;
         // The rows are locked since `heads`, so that none of them is missing and none is new.
         let conflict = Conflict::Update {
             key: &["tenant", "id"],

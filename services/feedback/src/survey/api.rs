@@ -193,12 +193,10 @@ impl SurveyService for Surveys {
             Some(_) => return Err(status(page::invalid())),
         };
         let state = state_of(body.state).map_err(status)?;
-        let mut surveys = self
-            .list(&caller, state, after, page.size + 1)
+        let (surveys, more) = self
+            .list(&caller, state, after, page.size)
             .await
             .map_err(status)?;
-        let more = surveys.len() > page.size;
-        surveys.truncate(page.size);
         let next = surveys
             .last()
             .filter(|_| more)

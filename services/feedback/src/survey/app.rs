@@ -13,6 +13,11 @@ use crate::attempt::{Missed, answered, settle};
 use crate::change::measures;
 use crate::history::Place;
 
+/// About the most bytes of one page: a message must hold it, with one more survey of the largest kind (0.5 MiB).
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
+/// Surveys that are read at once.
+const PART: usize = 50;
+
 /// A survey and the token of the write; no token where nothing was written.
 pub(crate) type Written = (Survey, Option<ChangeToken>);
 
@@ -131,17 +136,31 @@ impl Surveys {
             .ok_or_else(|| Fault::not_found(KIND, id))
     }
 
-    /// Surveys by id after an id, at most `limit`.
+    /// Surveys by id after an id, at most `limit` and about [`PAGE_BYTES`], and whether there are more.
     pub async fn list(
         &self,
         caller: &Caller,
         state: Option<State>,
-        after: Option<RecordId>,
+        mut after: Option<RecordId>,
         limit: usize,
-    ) -> Result<Vec<Survey>, Fault> {
+    ) -> Result<(Vec<Survey>, bool), Fault> {
         let read = self.db.read(caller).await?;
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        Ok(store::list(&read, caller.tenant, state, after, limit).await?)
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        loop {
+            let part = store::list(&read, caller.tenant, state, after, PART as u64).await?;
+            let ended = part.len() < PART;
+            for survey in part {
+                if all.len() >= limit || bytes > PAGE_BYTES {
+                    return Ok((all, true));
+                }
+                after = Some(survey.id);
+                bytes += survey.bytes().len();
+                all.push(survey);
+            }
+            if ended {
+                return Ok((all, false));
+            }
+        }
     }
 
     /// Those of the named surveys that exist, drafts too; published ones mostly from memory.
