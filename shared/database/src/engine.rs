@@ -55,8 +55,21 @@ impl<DB: Driver> Open<DB>
 where
     for<'c> &'c mut DB::Connection: sqlx::Executor<'c, Database = DB>,
 {
-    /// Begins with a text of ours, which may hold further statements after its BEGIN.
+    /// Begins with a text of ours, which may hold further statements after its BEGIN. Connections that died in the pool
+    /// (a server that was restarted) are passed over: nothing of theirs was kept.
     pub async fn begin(pool: &sqlx::Pool<DB>, sql: String) -> Result<Self, sqlx::Error> {
+        for _ in 0..pool.size() {
+            match Self::begin_once(pool, sql.clone()).await {
+                Err(error) if died(&error) => {
+                    tracing::debug!(%error, "a connection had died, taking the next");
+                }
+                done => return done,
+            }
+        }
+        Self::begin_once(pool, sql).await
+    }
+
+    async fn begin_once(pool: &sqlx::Pool<DB>, sql: String) -> Result<Self, sqlx::Error> {
         use sqlx::SqlSafeStr as _;
         let mut starting = Starting(Some(pool.acquire().await?));
         let mut failed = None;
@@ -81,6 +94,15 @@ where
             (Some(conn), None) => Ok(Self { conn, open: true }),
             (None, None) => Err(sqlx::Error::PoolClosed),
         }
+    }
+}
+
+fn died(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
+        // terminated by an administrator or by a crash elsewhere
+        sqlx::Error::Database(e) => matches!(e.code().as_deref(), Some("57P01" | "57P02")),
+        _ => false,
     }
 }
 

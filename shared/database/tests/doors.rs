@@ -582,3 +582,34 @@ fn closing_waits_for_open_work_only_so_long() {
         drop(held);
     });
 }
+
+#[test]
+fn connections_that_died_are_passed_over() {
+    regard_testkit::run(async {
+        let store = TestStore::new(regard_testkit::Engine::Postgres).await;
+        let db = open(&store).await;
+        let me = caller("a");
+        let calls: Vec<_> = (0..8).map(|i| put_later(&db, &me, i)).collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        let other = open(&store).await;
+        let read = other.read_system().await.unwrap();
+        let sql = "SELECT pg_terminate_backend(pid)::int::bigint FROM pg_stat_activity \
+                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        assert!(!read.fetch(sql, vec![]).await.unwrap().is_empty());
+        drop(read);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        put(&db, &me, "again", "after").await.unwrap();
+        assert_eq!(count(&db, &me, "note").await, 9);
+        other.close().await;
+        db.close().await;
+    });
+}
+
+fn put_later(db: &Database, me: &Caller, i: usize) -> tokio::task::JoinHandle<()> {
+    let (db, me) = (db.clone(), me.clone());
+    tokio::spawn(async move {
+        put(&db, &me, "", &format!("n{i}")).await.unwrap();
+    })
+}
