@@ -61,13 +61,14 @@ pub async fn ensure(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<(),
     Ok(())
 }
 
-/// Locks rows in the order of their ids, until the transaction ends; (customer, version) of each. SQLite has one writer anyway.
+/// Locks rows in the order of their ids (the probe goes through them sorted), until the transaction ends; (customer, version) of
+/// each. SQLite has one writer anyway.
 ///
 /// # Errors
 /// What the engine answers.
 pub async fn lock(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
     let lock = match tx.engine() {
-        Engine::Postgres => " ORDER BY customer FOR UPDATE",
+        Engine::Postgres => " FOR UPDATE",
         Engine::Sqlite => "",
     };
     let sql = format!("SELECT customer, version FROM summary WHERE tenant = $1 AND customer {{in}}{lock}");
