@@ -4,7 +4,7 @@
 //! one that no service knows yet), nor what the answers mean for a score.
 //!
 //! One folder a noun. Arrows point one way: `api -> app -> {domain, store}`, `store -> domain`. Free texts of people lie
-//! apart in [`text`], and no change holds one.
+//! apart in `text`, and no change holds one.
 
 mod attempt;
 mod change;

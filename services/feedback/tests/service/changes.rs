@@ -16,6 +16,7 @@ on_both_engines!(
     a_snapshot_tells_what_the_feed_told,
     a_caller_sees_its_tenant_only,
     a_reader_goes_on_from_its_cursors,
+    a_snapshot_taken_while_rows_change_misses_nothing,
 );
 
 const SECRET: &str = "Zitronenfalter";
@@ -369,4 +370,50 @@ async fn a_reader_goes_on_from_its_cursors(store: TestStore) {
             "FEED_EPOCH_GONE",
         );
     }
+}
+
+async fn a_snapshot_taken_while_rows_change_misses_nothing(store: TestStore) {
+    let suite = Suite::new(store).await;
+    let mut of = suite.of("default");
+    of.published("s").await;
+    let rows = |nps: i32, every: usize| {
+        let rows = (0..1_000_usize).step_by(every);
+        rows.map(|i| row(&format!("r{i}"), vec![number("nps", nps)]))
+            .collect::<Vec<_>>()
+    };
+    of.ingest(rows(0, 1)).await;
+    let mut writer = suite.of("default");
+    let write = async {
+        for nps in 1..=10 {
+            writer.ingest(rows(nps, 7)).await;
+        }
+    };
+    let mut reader = suite.of("default");
+    let read = async {
+        let mut pages = reader
+            .changes
+            .snapshot_changes(pb::SnapshotChangesRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        let mut all = Vec::new();
+        while let Some(page) = pages.message().await.unwrap() {
+            all.push(page);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        all
+    };
+    let ((), pages) = tokio::join!(write, read);
+    let mut seen = told(pages.iter().flat_map(|page| page.changes.clone()).collect());
+    let every = told(of.watched(2 + 1_000 + 10 * 143).await);
+    // What the snapshot has not, the lanes tell from its heads.
+    let watch = pb::WatchChangesRequest {
+        epoch: pages[0].epoch.clone(),
+        cursors: pages[0].heads.clone(),
+    };
+    let mut later = of.changes.watch_changes(watch).await.unwrap().into_inner();
+    while seen.len() < every.len() {
+        seen.extend(told(later.message().await.unwrap().unwrap().changes));
+    }
+    assert_eq!(seen, every);
 }

@@ -14,6 +14,7 @@ on_both_engines!(
     two_writers_of_the_same_rows,
     a_full_batch,
     a_batch_of_bad_rows_only,
+    any_sequence_of_batches_ends_as_its_rule_says,
 );
 
 fn counts(result: &common::BatchResult) -> (u32, u32, usize, bool) {
@@ -301,4 +302,88 @@ async fn a_batch_of_bad_rows_only(store: TestStore) {
     assert_eq!(counts(&result), (0, 0, 5_000, false));
     assert!(result.rejected.iter().all(|row| !row.violations.is_empty()));
     assert_eq!(result.rejected[0].violations.len(), 20);
+}
+
+/// The rule of a resent row, written down a second time and more simply.
+#[derive(Default)]
+struct Reference {
+    versions: Vec<i32>,
+    revision: i64,
+}
+
+impl Reference {
+    fn take(&mut self, nps: i32, revision: i64) -> bool {
+        let old = match revision {
+            0 => self.versions.contains(&nps),
+            given => given <= self.revision,
+        };
+        if !old {
+            self.versions.push(nps);
+            self.revision = self.revision.max(revision);
+        }
+        !old
+    }
+}
+
+async fn any_sequence_of_batches_ends_as_its_rule_says(store: TestStore) {
+    let suite = Suite::new(store).await;
+    let mut of = suite.of("default");
+    of.published("s").await;
+    let mut seed = 20_240_611_u64;
+    let mut next = |below: u64| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut expected: Vec<Reference> = (0..6).map(|_| Reference::default()).collect();
+    for _ in 0..40 {
+        let mut rows = Vec::new();
+        let mut accepted = 0;
+        for (key, reference) in expected.iter_mut().enumerate() {
+            if next(3) == 0 {
+                continue;
+            }
+            let nps = i32::try_from(next(4)).unwrap();
+            let revision = if next(2) == 0 {
+                0
+            } else {
+                i64::try_from(next(12)).unwrap()
+            };
+            accepted += u32::from(reference.take(nps, revision));
+            rows.push(pb::ResponseRow {
+                revision,
+                ..row(&format!("r{key}"), vec![number("nps", nps)])
+            });
+        }
+        let sent = u32::try_from(rows.len()).unwrap();
+        let result = of.ingest(rows).await;
+        assert_eq!(
+            counts(&result),
+            (accepted, sent - accepted, 0, accepted > 0)
+        );
+    }
+    for (key, reference) in expected.iter().enumerate() {
+        let stored = of.response(&format!("r{key}")).await.unwrap();
+        assert_eq!(
+            stored.answers,
+            [number("nps", *reference.versions.last().unwrap())]
+        );
+        assert_eq!(
+            usize::try_from(stored.version).unwrap(),
+            reference.versions.len()
+        );
+    }
+    let all = expected
+        .iter()
+        .map(|reference| reference.versions.len())
+        .sum::<usize>()
+        + 2;
+    let told: usize = of
+        .snapshot("")
+        .await
+        .iter()
+        .map(|page| page.changes.len())
+        .sum();
+    assert_eq!((of.watched(all).await.len(), told), (all, all));
 }
