@@ -239,3 +239,48 @@ fn values(text: &str) -> anyhow::Result<Vec<String>> {
     }
     Ok(values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Script, values};
+
+    const LOG: &str = r"
+LOG:  statement: BEGIN; SET LOCAL regard.tenant = 't'; INSERT INTO idempotency (request, at) VALUES ('\xab12', 5)
+LOG:  execute s1: UPDATE lane SET head = head + $1 WHERE lane = $2 RETURNING head
+DETAIL:  parameters: $1 = '1', $2 = '9'
+LOG:  execute s2: INSERT INTO sales_order (id, lane, customer, position, units, key_external) SELECT u.c1, $2::bigint, u.c3, u.c4, u.c5, u.c6 FROM unnest($1::uuid[])
+DETAIL:  parameters: $1 = '{0f9d2f3c-0000-8000-8000-000000000001}', $2 = '9', $3 = '{0f9d2f3c-0000-8000-8000-000000000002}', $4 = '{77}', $5 = '{424242}', $6 = '{it''s}'
+LOG:  execute s3: UPDATE idempotency SET answer = $1 WHERE request = $2
+DETAIL:  parameters: $1 = NULL, $2 = '\xab12'
+LOG:  statement: COMMIT
+";
+
+    #[test]
+    fn a_logged_call_becomes_a_script() -> anyhow::Result<()> {
+        let script = Script::of_log(LOG, 424_242)?;
+        assert_eq!(script.statements, 7);
+        for part in [
+            "\\startpipeline\nBEGIN;\nSET LOCAL regard.tenant = 't';\n",
+            "VALUES (sha256(:n::bigint::text::bytea), 5);\n\\endpipeline\n",
+            "UPDATE lane SET head = head + '1' WHERE lane = :lane::bigint RETURNING head \\gset\n",
+            "SELECT u.c1, :lane::bigint::bigint",
+            "unnest(ARRAY[md5(:n::bigint::text)::uuid]::uuid[])",
+            "SET answer = NULL WHERE request = sha256(",
+            "COMMIT;\n",
+        ] {
+            assert!(
+                script.text.contains(part),
+                "{part} is not in\n{}",
+                script.text
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn quotes_and_nulls_of_values_are_read() -> anyhow::Result<()> {
+        let read = values("$1 = 'it''s, $2 = 5', $2 = NULL, $3 = ''")?;
+        assert_eq!(read, ["it's, $2 = 5", "NULL", ""]);
+        Ok(())
+    }
+}

@@ -91,3 +91,26 @@ fn sorted(values: &[f64]) -> Vec<f64> {
     sorted.sort_by(f64::total_cmp);
     sorted
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{interval, median};
+
+    #[test]
+    fn ten_pairs_drop_one_at_each_end() {
+        let values: Vec<f64> = (1..=10).map(f64::from).collect();
+        let (interval, coverage) = interval(&values);
+        assert_eq!(interval, [2.0, 9.0]);
+        // 1 - 2 (1 + 10) / 1024
+        assert!((coverage - 0.978_515_625).abs() < 1e-12);
+        assert_eq!(median(&values), 5.5);
+    }
+
+    #[test]
+    fn few_pairs_promise_less() {
+        let (all, coverage) = interval(&[3.0, 1.0, 2.0]);
+        assert_eq!(all, [1.0, 3.0]);
+        assert!((coverage - 0.75).abs() < 1e-12);
+        assert_eq!(interval(&[5.0]), ([5.0, 5.0], 0.0));
+    }
+}
