@@ -62,6 +62,11 @@ impl Settings {
 /// The store cannot be reached or is not as expected.
 pub async fn open(settings: Settings, shared: Shared) -> Result<Service, Fault> {
     let core = open_core(&settings, shared).await?;
+    Ok(service(core, settings.keep_changes))
+}
+
+/// The RPCs and jobs over an open core.
+fn service(core: Arc<Core>, keep_changes: Duration) -> Service {
     let grpc = Grpc::new()
         .with(limited!(TenantServiceServer::new(TenantApi(core.clone()))))
         .with(limited!(CustomerServiceServer::new(CustomerApi(
@@ -74,7 +79,7 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, Fault> 
         let db = db.clone();
         async move { db.ping().await.map_err(|error| error.to_string()) }
     });
-    Ok(service.job(jobs::retention(core, settings.keep_changes)))
+    service.job(jobs::retention(core, keep_changes))
 }
 
 async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fault> {

@@ -263,7 +263,7 @@ pub async fn replace(
     let sql = format!(
         "INSERT INTO customer_history ({COLUMNS}) SELECT {COLUMNS} FROM customer WHERE tenant = $1 AND id {{in}}"
     );
-    tx.fetch_in(&sql, vec![tenant.0.into()], &changed).await?;
+    tx.run_in(&sql, vec![tenant.0.into()], &changed).await?;
     let at = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
         ("id", ColumnData::from(&changed)),
@@ -277,7 +277,7 @@ pub async fn replace(
     }
     // Look-ups find what a customer is called now.
     let sql = "DELETE FROM customer_key WHERE tenant = $1 AND customer {in}";
-    tx.fetch_in(sql, vec![tenant.0.into()], &changed).await?;
+    tx.run_in(sql, vec![tenant.0.into()], &changed).await?;
     insert_identity(tx, tenant, ids, customers).await
 }
 
@@ -456,7 +456,7 @@ pub async fn page(
     Ok(found)
 }
 
-pub(super) fn page_query(
+pub(crate) fn page_query(
     tenant: TenantId,
     ids: &IdKey,
     filter: &Filter,

@@ -190,7 +190,7 @@ async fn try_record(
         match outcome {
             Outcome::Accepted(id) | Outcome::Unchanged(id) => asked.push(id),
             Outcome::Rejected(rejected) => {
-                fault = Some(join(fault, rejected, batch.then_some(index)))
+                fault = Some(join(fault, rejected, batch.then_some(index)));
             }
             Outcome::Skipped => {}
         }
@@ -242,7 +242,7 @@ fn audit(core: &Core, write: &mut Write, plan: &Plan) {
     let ids = core.db.ids(write.caller().tenant);
     match (plan.first.as_slice(), plan.next.as_slice()) {
         ([one], []) | ([], [one]) => {
-            write.audit("order.record", one.id, None, Some(digest(&ids, one)))
+            write.audit("order.record", one.id, None, Some(digest(&ids, one)));
         }
         _ => write.audit("order.record", None, None, None),
     }

@@ -158,3 +158,123 @@ pub fn unknown_customer(field: &str, id: CustomerId, key: Option<&SourceKey>) ->
     ));
     fault
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use regard_types::Uuid;
+
+    use super::*;
+
+    const NOW: Micros = Micros(1_000);
+
+    fn row(id: u128, customer: u128, gross: i64, revision: i64) -> NewOrder {
+        NewOrder {
+            id: RecordId(Uuid::from_u128(id)),
+            key: Some(SourceKey::new("shop", id.to_string())),
+            customer: CustomerId(Uuid::from_u128(customer)),
+            customer_key: Some(SourceKey::new("shop", customer.to_string())),
+            terms: Terms {
+                order_time: Micros(7),
+                gross,
+                units: 1,
+                channel: None,
+            },
+            revision,
+        }
+    }
+
+    /// Applies batch after batch, as the store would keep them.
+    #[derive(Default)]
+    struct Memory(Stored);
+
+    impl Memory {
+        fn take(&mut self, rows: Vec<NewOrder>) -> Plan {
+            let rows: Vec<_> = rows.into_iter().map(Some).collect();
+            let plan = Plan::of(&rows, &self.0, true, NOW);
+            self.0.customers.extend(plan.customers.keys());
+            for order in plan.first.iter().chain(&plan.next) {
+                if let Some(before) = self.0.orders.insert(order.id, order.clone()) {
+                    assert_eq!(before.head.version + 1, order.head.version);
+                    self.0
+                        .former
+                        .entry(order.id)
+                        .or_default()
+                        .push(before.terms);
+                }
+            }
+            plan
+        }
+
+        fn gross(&self, id: u128) -> i64 {
+            self.0.orders[&RecordId(Uuid::from_u128(id))].terms.gross
+        }
+    }
+
+    fn accepted(plan: &Plan) -> usize {
+        plan.outcomes
+            .iter()
+            .filter(|o| matches!(o, Outcome::Accepted(_)))
+            .count()
+    }
+
+    #[test]
+    fn a_rejected_row_does_not_take_its_key() {
+        let stored = Stored::default();
+        let unknown = NewOrder {
+            customer_key: None,
+            ..row(1, 1, 5, 0)
+        };
+        let rows = [Some(unknown), Some(row(1, 2, 6, 0)), None];
+        let plan = Plan::of(&rows, &stored, true, NOW);
+        assert!(matches!(plan.outcomes[0], Outcome::Rejected(_)));
+        assert!(matches!(plan.outcomes[1], Outcome::Accepted(_)));
+        assert!(matches!(plan.outcomes[2], Outcome::Skipped));
+        assert_eq!(
+            (plan.customers.len(), plan.first.len(), plan.writes()),
+            (1, 1, 2)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_revision_wins_in_any_order(
+            sent in prop::collection::vec((0_u128..3, 1_i64..6), 1..40),
+            size in 1_usize..7,
+        ) {
+            let mut memory = Memory::default();
+            let rows: Vec<_> = sent.iter().map(|(id, revision)| row(*id, 1, revision * 10, *revision)).collect();
+            for batch in rows.chunks(size) {
+                // one row a key and batch: others are rejected, and tested elsewhere
+                let mut batch = batch.to_vec();
+                batch.sort_by_key(|row| (row.id, -row.revision));
+                batch.dedup_by_key(|row| row.id);
+                memory.take(batch);
+            }
+            for (id, _) in &sent {
+                let newest = sent.iter().filter(|(other, _)| other == id).map(|(_, r)| *r).max().unwrap();
+                prop_assert_eq!(memory.gross(*id), newest * 10);
+            }
+            // the whole file again changes nothing
+            for row in rows {
+                prop_assert_eq!(memory.take(vec![row]).writes(), 0);
+            }
+        }
+
+        #[test]
+        fn without_revisions_every_content_counts_once(sent in prop::collection::vec((0_u128..3, 0_i64..5), 1..40)) {
+            let mut memory = Memory::default();
+            let mut seen = HashSet::new();
+            let mut last: HashMap<u128, i64> = HashMap::new();
+            for (id, gross) in sent {
+                let new = seen.insert((id, gross));
+                prop_assert_eq!(accepted(&memory.take(vec![row(id, 1, gross, 0)])), usize::from(new));
+                if new {
+                    last.insert(id, gross);
+                }
+                prop_assert_eq!(memory.gross(id), last[&id]);
+            }
+        }
+    }
+}

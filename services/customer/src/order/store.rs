@@ -82,10 +82,10 @@ pub enum Lock {
 }
 
 impl Lock {
-    /// What follows the statement; in the order of ids, so that two writers never wait for each other.
+    /// What follows the statement. Rows are locked in the order of their ids, so that no two writers wait for each other.
     pub fn tail(self, engine: Engine) -> &'static str {
         match (self, engine) {
-            (Self::Yes, Engine::Postgres) => " ORDER BY id FOR UPDATE",
+            (Self::Yes, Engine::Postgres) => " FOR UPDATE",
             (Self::Yes | Self::No, _) => "",
         }
     }
@@ -196,7 +196,7 @@ pub async fn replace(
         "INSERT INTO sales_order_history ({COLUMNS}) SELECT {COLUMNS} FROM sales_order WHERE tenant = $1 AND id {{in}}"
     );
     let changed: Vec<Uuid> = orders.iter().map(|o| o.id.0).collect();
-    tx.fetch_in(&sql, vec![tenant.0.into()], &changed).await?;
+    tx.run_in(&sql, vec![tenant.0.into()], &changed).await?;
     let key = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
         ("id", ColumnData::from(&changed)),
@@ -272,7 +272,7 @@ pub async fn page(
     rows.into_iter().map(Order::try_from).collect()
 }
 
-pub(super) fn page_query(
+pub(crate) fn page_query(
     tenant: TenantId,
     customer: CustomerId,
     include_voided: bool,
