@@ -54,7 +54,16 @@ pub enum Coverage {
 /// What the engine answers.
 pub async fn read(tx: &Tx, at: Instant) -> Result<Applied, StoreError> {
     let sql = "SELECT l.feed, l.epoch, l.state, l.no, c.lane, c.position, c.nonce FROM load l LEFT JOIN feed_cursor c ON c.load = l.no";
-    let mut out = Applied { loads: Loads { customer: -1, feedback: -1 }, vector: Vector::default(), at, feeds: Vec::new(), places: Vec::new() };
+    let mut out = Applied {
+        loads: Loads {
+            customer: -1,
+            feedback: -1,
+        },
+        vector: Vector::default(),
+        at,
+        feeds: Vec::new(),
+        places: Vec::new(),
+    };
     for row in tx.fetch(sql, vec![]).await? {
         take(&mut out, &row)?;
     }
@@ -64,14 +73,23 @@ pub async fn read(tx: &Tx, at: Instant) -> Result<Applied, StoreError> {
 
 fn take(out: &mut Applied, row: &Row) -> Result<(), StoreError> {
     let (feed, epoch, state): (String, Uuid, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let service = Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
+    let service =
+        Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
     let state = match state.as_str() {
         "active" => State::Active,
         "loading" => State::Loading,
         _ => State::Old,
     };
-    if !out.feeds.iter().any(|k| k.feed == service && k.epoch == epoch && k.state == state) {
-        out.feeds.push(Known { feed: service, epoch, state });
+    if !out
+        .feeds
+        .iter()
+        .any(|k| k.feed == service && k.epoch == epoch && k.state == state)
+    {
+        out.feeds.push(Known {
+            feed: service,
+            epoch,
+            state,
+        });
     }
     if state != State::Active {
         return Ok(());
@@ -100,13 +118,19 @@ impl Applied {
     pub fn coverage(&self, token: &ChangeToken) -> Coverage {
         let mut out = Coverage::Covered;
         for part in token.0.iter().filter(|p| p.service != Service::Scoring) {
-            let active = self.feeds.iter().find(|k| k.feed == part.service && k.state == State::Active && !k.epoch.is_nil());
+            let active = self
+                .feeds
+                .iter()
+                .find(|k| k.feed == part.service && k.state == State::Active && !k.epoch.is_nil());
             let Some(active) = active else {
                 out = Coverage::Wait;
                 continue;
             };
             if active.epoch != part.epoch {
-                let known = self.feeds.iter().find(|k| k.feed == part.service && k.epoch == part.epoch);
+                let known = self
+                    .feeds
+                    .iter()
+                    .find(|k| k.feed == part.service && k.epoch == part.epoch);
                 match known.map(|k| k.state) {
                     Some(State::Old) => return Coverage::Gone(gone(active.epoch)),
                     Some(_) => out = Coverage::Wait,
@@ -114,10 +138,14 @@ impl Applied {
                 }
                 continue;
             }
-            let place = self.places.iter().find(|p| p.service == part.service && p.epoch == part.epoch && p.lane == part.lane);
+            let place = self.places.iter().find(|p| {
+                p.service == part.service && p.epoch == part.epoch && p.lane == part.lane
+            });
             match place {
                 // The same place of another history: the feed was restored, and scoring is about to learn it.
-                Some(at) if at.position == part.position && at.nonce != part.nonce => return Coverage::Gone(gone(active.epoch)),
+                Some(at) if at.position == part.position && at.nonce != part.nonce => {
+                    return Coverage::Gone(gone(active.epoch));
+                }
                 Some(at) if at.position >= part.position => {}
                 _ if part.position == 0 => {}
                 _ => out = Coverage::Wait,
@@ -130,7 +158,12 @@ impl Applied {
 /// What an entry must cover so that it may answer for a token.
 #[must_use]
 pub fn need(token: &ChangeToken) -> Option<Vector> {
-    let parts: Vec<Mark> = token.0.iter().filter(|p| p.service != Service::Scoring).map(Mark::from).collect();
+    let parts: Vec<Mark> = token
+        .0
+        .iter()
+        .filter(|p| p.service != Service::Scoring)
+        .map(Mark::from)
+        .collect();
     (!parts.is_empty()).then(|| Vector::new(parts))
 }
 
@@ -144,16 +177,33 @@ mod tests {
     use super::*;
 
     fn part(epoch: u128, lane: u16, position: u64, nonce: u64) -> TokenPart {
-        TokenPart { service: Service::Customer, epoch: Uuid::from_u128(epoch), lane, position, nonce }
+        TokenPart {
+            service: Service::Customer,
+            epoch: Uuid::from_u128(epoch),
+            lane,
+            position,
+            nonce,
+        }
     }
 
     fn applied() -> Applied {
-        let known = |epoch, state| Known { feed: Service::Customer, epoch: Uuid::from_u128(epoch), state };
+        let known = |epoch, state| Known {
+            feed: Service::Customer,
+            epoch: Uuid::from_u128(epoch),
+            state,
+        };
         Applied {
-            loads: Loads { customer: 2, feedback: -1 },
+            loads: Loads {
+                customer: 2,
+                feedback: -1,
+            },
             vector: Vector::default(),
             at: Instant::now(),
-            feeds: vec![known(1, State::Old), known(2, State::Active), known(3, State::Loading)],
+            feeds: vec![
+                known(1, State::Old),
+                known(2, State::Active),
+                known(3, State::Loading),
+            ],
             places: vec![part(2, 0, 7, 70), part(2, 1, 3, 30)],
         }
     }
@@ -166,13 +216,28 @@ mod tests {
         assert!(matches!(of(part(2, 0, 6, 1)), Coverage::Covered));
         assert!(matches!(of(part(2, 0, 8, 80)), Coverage::Wait));
         assert!(matches!(of(part(2, 5, 1, 80)), Coverage::Wait));
-        assert!(matches!(of(part(3, 0, 1, 1)), Coverage::Wait), "a snapshot of its epoch is on its way");
+        assert!(
+            matches!(of(part(3, 0, 1, 1)), Coverage::Wait),
+            "a snapshot of its epoch is on its way"
+        );
         assert!(matches!(of(part(1, 0, 1, 1)), Coverage::Gone(_)));
-        assert!(matches!(of(part(2, 0, 7, 71)), Coverage::Gone(_)), "the same place of another history");
+        assert!(
+            matches!(of(part(2, 0, 7, 71)), Coverage::Gone(_)),
+            "the same place of another history"
+        );
         assert!(matches!(of(part(9, 0, 1, 1)), Coverage::Strange(_)));
-        let feedback = TokenPart { service: Service::Feedback, ..part(2, 0, 1, 1) };
-        assert!(matches!(of(feedback), Coverage::Wait), "feedback was not followed yet");
-        let own = TokenPart { service: Service::Scoring, ..part(9, 0, 1, 1) };
+        let feedback = TokenPart {
+            service: Service::Feedback,
+            ..part(2, 0, 1, 1)
+        };
+        assert!(
+            matches!(of(feedback), Coverage::Wait),
+            "feedback was not followed yet"
+        );
+        let own = TokenPart {
+            service: Service::Scoring,
+            ..part(9, 0, 1, 1)
+        };
         assert!(matches!(of(own), Coverage::Covered));
         assert!(need(&ChangeToken::one(own)).is_none());
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use regard_models::{Grade, Spend, Stat, bgnbd, clv, gamma_gamma, mbgnbd, predictive::Purchases, purchase, rfm};
+use regard_models::{
+    Grade, Spend, Stat, bgnbd, clv, gamma_gamma, mbgnbd, predictive::Purchases, purchase, rfm,
+};
 use regard_types::{Day, Micros, Uuid};
 
 use crate::definition::score::PurchaseModel;
@@ -88,11 +90,17 @@ type Absent = (&'static str, Grade);
 const NO_PURCHASE: &str = "no purchase that counts up to the as-of day";
 const NO_MODEL: &str = "no model has been fitted yet: call FitModel";
 const OUT_OF_RANGE: &str = "the customer's figures lie beyond what the models take";
-const TRUNCATED: &str = "purchases before history_start may be missing: the customer is not known to be new after it";
+const TRUNCATED: &str =
+    "purchases before history_start may be missing: the customer is not known to be new after it";
 
 /// Computes all scores of a customer, in the book's order.
 #[must_use]
-pub fn score_all(book: &Book, summary: &Summary, basis: Basis, serving: &Serving) -> Vec<ScoreValue> {
+pub fn score_all(
+    book: &Book,
+    summary: &Summary,
+    basis: Basis,
+    serving: &Serving,
+) -> Vec<ScoreValue> {
     book.scores
         .iter()
         .enumerate()
@@ -117,7 +125,13 @@ pub fn absent(place: usize, why: &str) -> ScoreValue {
 
 /// Computes one score.
 #[must_use]
-pub fn score(place: usize, definition: &ScoreDefinition, s: &Summary, basis: Basis, serving: &Serving) -> ScoreValue {
+pub fn score(
+    place: usize,
+    definition: &ScoreDefinition,
+    s: &Summary,
+    basis: Basis,
+    serving: &Serving,
+) -> ScoreValue {
     let mut out = ScoreValue {
         definition: place,
         value: None,
@@ -140,12 +154,19 @@ pub fn score(place: usize, definition: &ScoreDefinition, s: &Summary, basis: Bas
         out.value = None;
         out.interval = None;
         out.grade = Grade::E;
-        out.reasons.push("the model gives no finite value for this customer".into());
+        out.reasons
+            .push("the model gives no finite value for this customer".into());
     }
     out
 }
 
-fn fill(out: &mut ScoreValue, method: &Method, s: &Summary, basis: Basis, serving: &Serving) -> Result<(), Absent> {
+fn fill(
+    out: &mut ScoreValue,
+    method: &Method,
+    s: &Summary,
+    basis: Basis,
+    serving: &Serving,
+) -> Result<(), Absent> {
     match method {
         Method::Rfm => fill_rfm(out, s, basis, serving),
         Method::PAlive { model } => {
@@ -153,7 +174,11 @@ fn fill(out: &mut ScoreValue, method: &Method, s: &Summary, basis: Basis, servin
             out.value = Some(purchase::p_alive(kind, &params, &stat));
             Ok(())
         }
-        Method::ExpectedPurchases { model, horizon_weeks, interval_level } => {
+        Method::ExpectedPurchases {
+            model,
+            horizon_weeks,
+            interval_level,
+        } => {
             let (stat, params, kind) = history(out, *model, s, basis, serving)?;
             let future = Purchases::new(kind, &params, &stat, *horizon_weeks);
             out.value = Some(future.mean());
@@ -161,7 +186,10 @@ fn fill(out: &mut ScoreValue, method: &Method, s: &Summary, basis: Basis, servin
             out.interval = Some((count(low), count(high), *interval_level));
             Ok(())
         }
-        Method::NoPurchase { model, horizon_weeks } => {
+        Method::NoPurchase {
+            model,
+            horizon_weeks,
+        } => {
             let (stat, params, kind) = history(out, *model, s, basis, serving)?;
             out.value = Some(purchase::no_purchase(kind, &params, &stat, *horizon_weeks));
             Ok(())
@@ -182,13 +210,20 @@ fn fill(out: &mut ScoreValue, method: &Method, s: &Summary, basis: Basis, servin
             }
             Ok(())
         }
-        Method::Satisfaction { window_days, minimum_weight, weights } => {
+        Method::Satisfaction {
+            window_days,
+            minimum_weight,
+            weights,
+        } => {
             let parts = satisfaction_parts(s, basis.day, *window_days, weights);
             out.n = parts.iter().map(|p| p.answers).sum();
             let answered: f64 = parts.iter().map(|p| p.weight).sum();
             let all: f64 = weights.values().sum();
             if answered <= 0.0 || answered + 1e-12 < minimum_weight * all {
-                return Err(("the answered dimensions carry less than the required share of the weight", Grade::E));
+                return Err((
+                    "the answered dimensions carry less than the required share of the weight",
+                    Grade::E,
+                ));
             }
             out.grade = Grade::A;
             out.value = Some(parts.iter().map(|p| p.weight * p.mean).sum::<f64>() / answered);
@@ -221,7 +256,10 @@ fn history(
 impl Serving {
     /// The serving model of a kind.
     #[must_use]
-    pub fn purchase(&self, model: PurchaseModel) -> (Option<&Fitted<purchase::Params>>, regard_models::Model) {
+    pub fn purchase(
+        &self,
+        model: PurchaseModel,
+    ) -> (Option<&Fitted<purchase::Params>>, regard_models::Model) {
         match model {
             PurchaseModel::Bgnbd => (self.bgnbd.as_ref(), regard_models::Model::BgNbd),
             PurchaseModel::Mbgnbd => (self.mbgnbd.as_ref(), regard_models::Model::MbgNbd),
@@ -232,10 +270,17 @@ impl Serving {
 /// Whether purchases before the tenant's first complete day may be missing.
 #[must_use]
 pub fn truncated(s: &Summary, basis: Basis) -> bool {
-    basis.history_start.is_some_and(|start| s.since.is_none_or(|since| since < start))
+    basis
+        .history_start
+        .is_some_and(|start| s.since.is_none_or(|since| since < start))
 }
 
-fn fill_rfm(out: &mut ScoreValue, s: &Summary, basis: Basis, serving: &Serving) -> Result<(), Absent> {
+fn fill_rfm(
+    out: &mut ScoreValue,
+    s: &Summary,
+    basis: Basis,
+    serving: &Serving,
+) -> Result<(), Absent> {
     let buyer = buyer(s, basis.day).ok_or((NO_PURCHASE, Grade::E))?;
     let fitted = serving.rfm.as_ref().ok_or((NO_MODEL, Grade::E))?;
     let bins = fitted.params.bins(&buyer);
@@ -250,7 +295,11 @@ fn fill_rfm(out: &mut ScoreValue, s: &Summary, basis: Basis, serving: &Serving) 
 #[must_use]
 pub fn buyer(s: &Summary, day: Day) -> Option<rfm::Buyer> {
     let last = s.last_day?;
-    Some(rfm::Buyer { days_since: f64::from(day.since(last)), purchase_days: minor(s.purchase_days), net_total: minor(s.net()) })
+    Some(rfm::Buyer {
+        days_since: f64::from(day.since(last)),
+        purchase_days: minor(s.purchase_days),
+        net_total: minor(s.net()),
+    })
 }
 
 /// The mean value of repeat days in main units, as Gamma-Gamma takes it. A customer whose refunds ate the whole value counts as
@@ -280,10 +329,13 @@ fn fill_clv(
     let spend = spend(s, basis.minor_per_unit);
     spend.validate().map_err(|_| (OUT_OF_RANGE, Grade::E))?;
     if spend.x == 0.0 {
-        out.reasons.push("no repeat purchase with value: the population's mean value is used".into());
+        out.reasons
+            .push("no repeat purchase with value: the population's mean value is used".into());
     }
-    let clv = clv::residual_by(kind, params, &value.params, stat, &spend, annual_rate)
-        .ok_or(("the value model has no mean for this customer (q + p x is at most 1)", Grade::E))?;
+    let clv = clv::residual_by(kind, params, &value.params, stat, &spend, annual_rate).ok_or((
+        "the value model has no mean for this customer (q + p x is at most 1)",
+        Grade::E,
+    ))?;
     // Unlinked refunds take the same share of what is to come.
     out.value = Some(clv.revenue * basis.minor_per_unit);
     Ok(())
@@ -313,10 +365,20 @@ pub fn satisfaction_parts(
     let from = day.plus(-window_days);
     let mut parts: Vec<DimensionPart> = Vec::new();
     for (dimension, weight) in weights {
-        let answers = s.answers.iter().filter(|a| a.day > from && a.dimension == *dimension);
-        let (sum, n) = answers.filter_map(super::super::summary::AnswerFact::rescaled).fold((0.0, 0), |(sum, n), v| (sum + v, n + 1));
+        let answers = s
+            .answers
+            .iter()
+            .filter(|a| a.day > from && a.dimension == *dimension);
+        let (sum, n) = answers
+            .filter_map(super::super::summary::AnswerFact::rescaled)
+            .fold((0.0, 0), |(sum, n), v| (sum + v, n + 1));
         if n > 0 {
-            parts.push(DimensionPart { dimension: dimension.clone(), weight: *weight, mean: sum / f64::from(n), answers: i64::from(n) });
+            parts.push(DimensionPart {
+                dimension: dimension.clone(),
+                weight: *weight,
+                mean: sum / f64::from(n),
+                answers: i64::from(n),
+            });
         }
     }
     parts

@@ -29,8 +29,6 @@ pub struct Found {
     pub summary: Summary,
     /// The scores.
     pub set: ScoreSet,
-    /// What a careful reader of an answer for another day should know.
-    pub notes: Vec<String>,
 }
 
 /// All that was found in one snapshot.
@@ -52,8 +50,13 @@ impl Finding {
     /// # Errors
     /// A fault of ours for one that was not.
     pub fn of(&self, arrival: Uuid) -> Result<Arc<Found>, StoreError> {
-        let found = self.of_arrival.get(&arrival).and_then(|customer| self.found.get(customer));
-        found.cloned().ok_or_else(|| StoreError::corrupt("a customer that was not looked for"))
+        let found = self
+            .of_arrival
+            .get(&arrival)
+            .and_then(|customer| self.found.get(customer));
+        found
+            .cloned()
+            .ok_or_else(|| StoreError::corrupt("a customer that was not looked for"))
     }
 }
 
@@ -61,7 +64,12 @@ impl Finding {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn find(core: &Core, caller: &Caller, arrivals: &[Uuid], asked: Option<Day>) -> Result<Finding, Fault> {
+pub async fn find(
+    core: &Core,
+    caller: &Caller,
+    arrivals: &[Uuid],
+    asked: Option<Day>,
+) -> Result<Finding, Fault> {
     let at = Instant::now();
     let tx = core.db.read(caller).await?;
     let applied = applied::read(&tx, at).await?;
@@ -69,20 +77,43 @@ pub async fn find(core: &Core, caller: &Caller, arrivals: &[Uuid], asked: Option
     let serving = core.serving(&tx, &state).await?;
     let canonical = group::store::canonical_of(&tx, caller.tenant, arrivals).await?;
     let customers: HashSet<Uuid> = canonical.values().copied().collect();
-    let rows = summaries::get(&tx, caller.tenant, &customers.into_iter().collect::<Vec<_>>()).await?;
+    let rows = summaries::get(
+        &tx,
+        caller.tenant,
+        &customers.into_iter().collect::<Vec<_>>(),
+    )
+    .await?;
     let today = state.today(core.clock());
     let asked = asked.filter(|day| *day != today);
-    let mut search = Search { core, tx: &tx, applied: &applied, state: &state, serving: &serving, today, asked, notes: Vec::new(), late: Vec::new() };
+    let mut search = Search {
+        core,
+        tx: &tx,
+        applied: &applied,
+        state: &state,
+        serving: &serving,
+        today,
+        asked,
+        notes: Vec::new(),
+        late: Vec::new(),
+    };
     search.notes().await?;
     let mut found = search.rows(rows).await?;
     let mut of_arrival = HashMap::with_capacity(arrivals.len());
     for arrival in arrivals {
         let customer = canonical.get(arrival).copied().unwrap_or(*arrival);
         of_arrival.insert(*arrival, customer);
-        found.entry(customer).or_insert_with(|| Arc::new(search.unknown(customer)));
+        found
+            .entry(customer)
+            .or_insert_with(|| Arc::new(search.unknown(customer)));
     }
     drop(tx);
-    Ok(Finding { vector: applied.vector, state, serving, found, of_arrival })
+    Ok(Finding {
+        vector: applied.vector,
+        state,
+        serving,
+        found,
+        of_arrival,
+    })
 }
 
 struct Search<'a> {
@@ -103,7 +134,10 @@ impl Search<'_> {
     async fn notes(&mut self) -> Result<(), StoreError> {
         let Some(day) = self.asked else { return Ok(()) };
         if day > self.today {
-            self.notes.push(format!("{day} lies after the tenant's today, {}: as if nothing more happened until then", self.today));
+            self.notes.push(format!(
+                "{day} lies after the tenant's today, {}: as if nothing more happened until then",
+                self.today
+            ));
         } else {
             self.late = store::models_after(self.tx, self.state.tenant, day).await?;
         }
@@ -120,12 +154,23 @@ impl Search<'_> {
     }
 
     async fn rows(&self, rows: Vec<SummaryRow>) -> Result<HashMap<Uuid, Arc<Found>>, StoreError> {
-        let due: Vec<Uuid> = rows.iter().filter(|row| self.is_due(row)).map(|row| row.customer).collect();
+        let due: Vec<Uuid> = rows
+            .iter()
+            .filter(|row| self.is_due(row))
+            .map(|row| row.customer)
+            .collect();
         let mut events = if due.is_empty() {
             HashMap::new()
         } else {
             let members = members(self.tx, self.state.tenant, &due).await?;
-            events(self.tx, self.state.tenant, self.applied.loads, &members, &due).await?
+            events(
+                self.tx,
+                self.state.tenant,
+                self.applied.loads,
+                &members,
+                &due,
+            )
+            .await?
         };
         let mut out = HashMap::with_capacity(rows.len());
         for row in rows {
@@ -145,7 +190,9 @@ impl Search<'_> {
         let Some(as_of) = row.as_of else { return true };
         let day = self.day(row);
         // Up to `next_day` a later day has the same summary.
-        row.stamp != self.state.stamp || day < as_of || row.summary.next_day.is_some_and(|next| next <= day)
+        row.stamp != self.state.stamp
+            || day < as_of
+            || row.summary.next_day.is_some_and(|next| next <= day)
     }
 
     fn found(&self, row: &SummaryRow, summary: Summary, day: Day) -> Result<Found, StoreError> {
@@ -153,26 +200,52 @@ impl Search<'_> {
             && row.as_of == Some(day)
             && let Some((customer, set)) = store::decode(&self.core.book, &row.scores)?
         {
-            return Ok(Found { customer, known: true, summary, set, notes: self.notes.clone() });
+            return Ok(Found {
+                customer,
+                known: true,
+                summary,
+                set,
+            });
         }
         let set = ScoreSet {
             version: row.version,
             as_of: day,
             day_version: self.state.stamp,
-            valid_until: if self.asked.is_some() { None } else { self.state.valid_until(day) },
-            values: score_all(&self.core.book, &summary, self.state.basis(day), self.serving),
+            valid_until: if self.asked.is_some() {
+                None
+            } else {
+                self.state.valid_until(day)
+            },
+            values: score_all(
+                &self.core.book,
+                &summary,
+                self.state.basis(day),
+                self.serving,
+            ),
         };
-        Ok(self.noted(Found { customer: row.customer, known: true, summary, set, notes: self.notes.clone() }))
+        Ok(self.noted(Found {
+            customer: row.customer,
+            known: true,
+            summary,
+            set,
+        }))
     }
 
     fn unknown(&self, customer: Uuid) -> Found {
         let day = self.asked.unwrap_or(self.today);
         let set = unknown(self.core, self.state, day, self.asked.is_none());
-        Found { customer, known: false, summary: Summary::default(), set, notes: Vec::new() }
+        Found {
+            customer,
+            known: false,
+            summary: Summary::default(),
+            set,
+        }
     }
 
     fn noted(&self, mut found: Found) -> Found {
-        let Some(asked) = self.asked else { return found };
+        let Some(asked) = self.asked else {
+            return found;
+        };
         for value in &mut found.set.values {
             if value.value.is_none() {
                 continue;
@@ -193,7 +266,13 @@ pub fn unknown(core: &Core, state: &TenantState, day: Day, current: bool) -> Sco
         version: 0,
         as_of: day,
         day_version: state.stamp,
-        valid_until: if current { state.valid_until(day) } else { None },
-        values: (0..core.book.scores.len()).map(|place| absent(place, "scoring has not heard of this customer")).collect(),
+        valid_until: if current {
+            state.valid_until(day)
+        } else {
+            None
+        },
+        values: (0..core.book.scores.len())
+            .map(|place| absent(place, "scoring has not heard of this customer"))
+            .collect(),
     }
 }

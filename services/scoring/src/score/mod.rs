@@ -9,4 +9,6 @@ mod read;
 pub mod store;
 mod view;
 
+pub(crate) use api::token;
 pub use read::Scores;
+pub(crate) use view::Views;

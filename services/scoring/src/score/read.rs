@@ -53,7 +53,10 @@ impl Scores {
     /// Over what all parts share.
     #[must_use]
     pub fn new(core: Arc<Core>) -> Self {
-        Self { core, views: Views::default() }
+        Self {
+            core,
+            views: Views::default(),
+        }
     }
 
     /// What all parts share.
@@ -68,8 +71,14 @@ impl Scores {
     /// `DEFINITION_UNKNOWN`, naming those that there are.
     pub fn place(&self, name: &str) -> Result<usize, Fault> {
         self.core.book.score(name).ok_or_else(|| {
-            let message = format!("no score has this name; there are {}", self.core.book.score_names());
-            Fault::new(Kind::NotFound, "DEFINITION_UNKNOWN", message).meta("definition", name).meta("resource", "score definition").meta("id", name)
+            let message = format!(
+                "no score has this name; there are {}",
+                self.core.book.score_names()
+            );
+            Fault::new(Kind::NotFound, "DEFINITION_UNKNOWN", message)
+                .meta("definition", name)
+                .meta("resource", "score definition")
+                .meta("id", name)
         })
     }
 
@@ -98,46 +107,73 @@ impl Scores {
     pub async fn get(&self, caller: &Caller, arrival: Uuid, ask: &Ask) -> Result<Scored, Fault> {
         let (view, need) = self.views.covering(&self.core, caller, &ask.token).await?;
         if let Some(day) = self.another_day(&view, ask) {
-            let found = find(&self.core, caller, &[arrival], Some(day)).await?.of(arrival)?;
+            let found = find(&self.core, caller, &[arrival], Some(day))
+                .await?
+                .of(arrival)?;
             return Ok((found.customer, found.set.clone()));
         }
         let key = self.core.key(caller.tenant, view.state.stamp, arrival);
         let need = need.as_ref();
-        let entry = self.core.cache.get_or_fill(&key, need, || self.fill(caller, &view, arrival, need)).await?;
+        let entry = self
+            .core
+            .cache
+            .get_or_fill(&key, need, || self.fill(caller, &view, arrival, need))
+            .await?;
         if let Some(scored) = self.current(&view, &entry) {
             return Ok(scored);
         }
         // The row waits for its roll or its fold. What is computed meanwhile lies apart: it has the row's version, too.
         let key = self.core.key(caller.tenant, self.computed(&view), arrival);
-        let entry = self.core.cache.get_or_fill(&key, need, || self.compute(caller, arrival, need)).await?;
+        let entry = self
+            .core
+            .cache
+            .get_or_fill(&key, need, || self.compute(caller, arrival, need))
+            .await?;
         let scored = store::decode(&self.core.book, &entry.value)?;
         scored.ok_or_else(|| Fault::bug("a score set of other definitions under this one's key"))
     }
 
     /// The day asked for, if it is another one than today.
     fn another_day(&self, view: &View, ask: &Ask) -> Option<Day> {
-        ask.as_of.filter(|day| *day != view.state.today(self.core.clock()))
+        ask.as_of
+            .filter(|day| *day != view.state.today(self.core.clock()))
     }
 
     /// A stamp of the cache's keys for what reads compute: never one of a tenant's own.
     fn computed(&self, view: &View) -> i64 {
         let state = &view.state;
-        let mixed = [state.models, i64::from(state.today(self.core.clock()).0), self.core.book.fingerprint.cast_signed()];
-        let mixed = mixed.iter().fold(state.stamp.cast_unsigned(), |hash, part| {
-            (hash ^ part.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29)
-        });
+        let mixed = [
+            state.models,
+            i64::from(state.today(self.core.clock()).0),
+            self.core.book.fingerprint.cast_signed(),
+        ];
+        let mixed = mixed
+            .iter()
+            .fold(state.stamp.cast_unsigned(), |hash, part| {
+                (hash ^ part.cast_unsigned())
+                    .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                    .rotate_left(29)
+            });
         // Half of all numbers lie beyond any stamp.
         i64::MIN.wrapping_add((mixed >> 1).cast_signed())
     }
 
     /// The row as it lies in the table; positions first, in the same snapshot.
-    async fn fill(&self, caller: &Caller, view: &View, arrival: Uuid, need: Option<&Vector>) -> Result<Entry, Fault> {
+    async fn fill(
+        &self,
+        caller: &Caller,
+        view: &View,
+        arrival: Uuid,
+        need: Option<&Vector>,
+    ) -> Result<Entry, Fault> {
         let core = &*self.core;
         let at = std::time::Instant::now();
         let tx = core.db.read(caller).await?;
         let applied = super::applied::read(&tx, at).await?;
         covers(&applied.vector, need)?;
-        let row = store::of_arrivals(&tx, caller.tenant, &[arrival]).await?.pop();
+        let row = store::of_arrivals(&tx, caller.tenant, &[arrival])
+            .await?
+            .pop();
         drop(tx);
         Ok(match row {
             Some(row) => entry(row.version, applied.vector, row.scores),
@@ -146,11 +182,21 @@ impl Scores {
     }
 
     fn nothing(&self, view: &View, arrival: Uuid) -> Vec<u8> {
-        let set = unknown(&self.core, &view.state, view.state.today(self.core.clock()), true);
+        let set = unknown(
+            &self.core,
+            &view.state,
+            view.state.today(self.core.clock()),
+            true,
+        );
         store::encode(&self.core.book, arrival, &set)
     }
 
-    async fn compute(&self, caller: &Caller, arrival: Uuid, need: Option<&Vector>) -> Result<Entry, Fault> {
+    async fn compute(
+        &self,
+        caller: &Caller,
+        arrival: Uuid,
+        need: Option<&Vector>,
+    ) -> Result<Entry, Fault> {
         let finding = find(&self.core, caller, &[arrival], None).await?;
         covers(&finding.vector, need)?;
         let found = finding.of(arrival)?;
@@ -162,28 +208,46 @@ impl Scores {
     ///
     /// # Errors
     /// As [`Scores::get`].
-    pub async fn batch(&self, caller: &Caller, arrivals: &[Uuid], ask: &Ask) -> Result<Vec<Scored>, Fault> {
+    pub async fn batch(
+        &self,
+        caller: &Caller,
+        arrivals: &[Uuid],
+        ask: &Ask,
+    ) -> Result<Vec<Scored>, Fault> {
         let (view, need) = self.views.covering(&self.core, caller, &ask.token).await?;
         if let Some(day) = self.another_day(&view, ask) {
             let finding = find(&self.core, caller, arrivals, Some(day)).await?;
-            return arrivals.iter().map(|a| Ok(finding.of(*a).map(|f| (f.customer, f.set.clone()))?)).collect();
+            return arrivals
+                .iter()
+                .map(|a| Ok(finding.of(*a).map(|f| (f.customer, f.set.clone()))?))
+                .collect();
         }
-        let keys: Vec<_> = arrivals.iter().map(|a| self.core.key(caller.tenant, view.state.stamp, *a)).collect();
+        let keys: Vec<_> = arrivals
+            .iter()
+            .map(|a| self.core.key(caller.tenant, view.state.stamp, *a))
+            .collect();
         let mut out: Vec<Option<Scored>> = Vec::with_capacity(arrivals.len());
         for entry in self.core.cache.get_many(&keys).await {
             let entry = entry.filter(|e| e.covers(need.as_ref()));
             out.push(entry.and_then(|entry| self.current(&view, &entry)));
         }
         let missing = |out: &[Option<Scored>]| -> Vec<Uuid> {
-            let missing = arrivals.iter().zip(out).filter(|(_, found)| found.is_none());
+            let missing = arrivals
+                .iter()
+                .zip(out)
+                .filter(|(_, found)| found.is_none());
             missing.map(|(arrival, _)| *arrival).collect()
         };
         let absent = missing(&out);
         if !absent.is_empty() {
-            let entries = self.fill_many(caller, &view, &absent, need.as_ref()).await?;
+            let entries = self
+                .fill_many(caller, &view, &absent, need.as_ref())
+                .await?;
             for (arrival, found) in arrivals.iter().zip(&mut out) {
                 if found.is_none() {
-                    *found = entries.get(arrival).and_then(|entry| self.current(&view, entry));
+                    *found = entries
+                        .get(arrival)
+                        .and_then(|entry| self.current(&view, entry));
                 }
             }
         }
@@ -217,12 +281,24 @@ impl Scores {
         drop(tx);
         let mut out = std::collections::HashMap::with_capacity(arrivals.len());
         for row in rows {
-            out.insert(row.asked, entry(row.version, applied.vector.clone(), row.scores));
+            out.insert(
+                row.asked,
+                entry(row.version, applied.vector.clone(), row.scores),
+            );
         }
         for arrival in arrivals {
-            out.entry(*arrival).or_insert_with(|| entry(0, applied.vector.clone(), self.nothing(view, *arrival)));
+            out.entry(*arrival)
+                .or_insert_with(|| entry(0, applied.vector.clone(), self.nothing(view, *arrival)));
         }
-        let entries: Vec<_> = out.iter().map(|(arrival, e)| (core.key(caller.tenant, view.state.stamp, *arrival), e.clone())).collect();
+        let entries: Vec<_> = out
+            .iter()
+            .map(|(arrival, e)| {
+                (
+                    core.key(caller.tenant, view.state.stamp, *arrival),
+                    e.clone(),
+                )
+            })
+            .collect();
         core.cache.put_many(&entries).await;
         Ok(out)
     }
@@ -241,16 +317,22 @@ impl Scores {
     ) -> Result<(Vec<Listed>, String), Fault> {
         let after = match page.after.as_deref() {
             None => None,
-            Some([value, customer]) => Some((value.f64().ok_or_else(invalid_page)?, customer.uuid().ok_or_else(invalid_page)?)),
+            Some([value, customer]) => Some((
+                value.f64().ok_or_else(invalid_page)?,
+                customer.uuid().ok_or_else(invalid_page)?,
+            )),
             Some(_) => return Err(invalid_page()),
         };
         // Waits where it must; the rows themselves are read below.
         self.views.covering(&self.core, caller, token).await?;
         let core = &*self.core;
-        let Some(definition) = core.book.scores.get(place) else { return Err(Fault::bug("a score that is not in the book")) };
+        let Some(definition) = core.book.scores.get(place) else {
+            return Err(Fault::bug("a score that is not in the book"));
+        };
         let limit = i64::try_from(page.size + 1).unwrap_or(i64::MAX);
         let tx = core.db.read(caller).await?;
-        let mut ranked = store::ranking(&tx, caller.tenant, &definition.name, range, after, limit).await?;
+        let mut ranked =
+            store::ranking(&tx, caller.tenant, &definition.name, range, after, limit).await?;
         let more = ranked.len() > page.size;
         ranked.truncate(page.size);
         let customers: Vec<Uuid> = ranked.iter().map(|(customer, _)| *customer).collect();
@@ -262,10 +344,15 @@ impl Scores {
         }
         drop(tx);
         let next = match ranked.last() {
-            Some((customer, value)) if more => page.next(&[KeyPart::F64(*value), KeyPart::Uuid(*customer)]),
+            Some((customer, value)) if more => {
+                page.next(&[KeyPart::F64(*value), KeyPart::Uuid(*customer)])
+            }
             _ => String::new(),
         };
-        let listed = ranked.into_iter().map(|(customer, value)| Listed { customer, set: one(sets.remove(&customer), place, value) });
+        let listed = ranked.into_iter().map(|(customer, value)| Listed {
+            customer,
+            set: one(sets.remove(&customer), place, value),
+        });
         Ok((listed.collect(), next))
     }
 
@@ -273,22 +360,35 @@ impl Scores {
     ///
     /// # Errors
     /// As [`Scores::get`].
-    pub async fn explain(&self, caller: &Caller, arrival: Uuid, place: usize, ask: &Ask) -> Result<Explained, Fault> {
+    pub async fn explain(
+        &self,
+        caller: &Caller,
+        arrival: Uuid,
+        place: usize,
+        ask: &Ask,
+    ) -> Result<Explained, Fault> {
         let (_, need) = self.views.covering(&self.core, caller, &ask.token).await?;
         let finding = find(&self.core, caller, &[arrival], ask.as_of).await?;
         covers(&finding.vector, need.as_ref())?;
         let found = finding.of(arrival)?;
-        let Some(definition) = self.core.book.scores.get(place) else { return Err(Fault::bug("a score that is not in the book")) };
+        let Some(definition) = self.core.book.scores.get(place) else {
+            return Err(Fault::bug("a score that is not in the book"));
+        };
         let basis = finding.state.basis(found.set.as_of);
         let mut explanation = explain(place, definition, &found.summary, basis, &finding.serving);
         note(&mut explanation, &found, place);
-        Ok(Explained { explanation, set: found.set.clone() })
+        Ok(Explained {
+            explanation,
+            set: found.set.clone(),
+        })
     }
 }
 
 /// What an explanation computes anew lacks what is known of the customer as a whole.
 fn note(explanation: &mut Explanation, found: &Found, place: usize) {
-    let Some(stored) = found.set.values.iter().find(|v| v.definition == place) else { return };
+    let Some(stored) = found.set.values.iter().find(|v| v.definition == place) else {
+        return;
+    };
     if !found.known {
         explanation.score = stored.clone();
         explanation.summary = format!("{}.", stored.reasons.join("; "));
@@ -313,13 +413,23 @@ fn one(set: Option<ScoreSet>, place: usize, value: f64) -> ScoreSet {
             as_of: Day(0),
             day_version: 0,
             valid_until: None,
-            values: vec![ScoreValue { value: Some(value), ..absent(place, "scored by an earlier version of the definitions; a new one is under way") }],
+            values: vec![ScoreValue {
+                value: Some(value),
+                ..absent(
+                    place,
+                    "scored by an earlier version of the definitions; a new one is under way",
+                )
+            }],
         },
     }
 }
 
 fn entry(version: i64, vector: Vector, bytes: Vec<u8>) -> Entry {
-    Entry { version: version.unsigned_abs(), vector, value: bytes.into() }
+    Entry {
+        version: version.unsigned_abs(),
+        vector,
+        value: bytes.into(),
+    }
 }
 
 /// Positions never fall within an epoch: a snapshot that lacks what was applied a moment ago is of another one.
@@ -327,7 +437,10 @@ fn covers(vector: &Vector, need: Option<&Vector>) -> Result<(), Fault> {
     if need.is_none_or(|need| vector.covers(need)) {
         return Ok(());
     }
-    Err(Fault::refused("TOKEN_EPOCH_GONE", "the service was restored from a backup while the read ran; read without the token and send the writes again"))
+    Err(Fault::refused(
+        "TOKEN_EPOCH_GONE",
+        "the service was restored from a backup while the read ran; read without the token and send the writes again",
+    ))
 }
 
 fn invalid_page() -> Fault {

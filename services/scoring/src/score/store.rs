@@ -1,7 +1,7 @@
 //! Scores as they lie in the summary row and in the ranking.
 
 use prost::Message as _;
-use regard_database::{ColumnData, Conflict, Row, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Row, StoreError, Tx, Value};
 use regard_models::Grade;
 use regard_types::{Day, Micros, TenantId, Uuid};
 
@@ -122,7 +122,10 @@ pub fn decode(book: &Book, bytes: &[u8]) -> Result<Option<(Uuid, ScoreSet)>, Sto
         valid_until: stored.valid_until.map(Micros),
         values,
     };
-    Ok(Some((Uuid::from_u64_pair(stored.customer_high, stored.customer_low), set)))
+    Ok(Some((
+        Uuid::from_u64_pair(stored.customer_high, stored.customer_low),
+        set,
+    )))
 }
 
 fn grade(number: u32) -> Grade {
@@ -150,7 +153,11 @@ pub struct StoredScores {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn of_arrivals(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result<Vec<StoredScores>, StoreError> {
+pub async fn of_arrivals(
+    tx: &Tx,
+    tenant: TenantId,
+    arrivals: &[Uuid],
+) -> Result<Vec<StoredScores>, StoreError> {
     let sql = "SELECT a.arrival, s.version, s.scores FROM alias a JOIN summary s ON s.tenant = a.tenant AND s.customer = a.canonical \
                WHERE a.tenant = $1 AND a.arrival {in}";
     read_scores(&tx.fetch_in(sql, vec![tenant.0.into()], arrivals).await?)
@@ -160,23 +167,46 @@ pub async fn of_arrivals(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn of_customers(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<StoredScores>, StoreError> {
+pub async fn of_customers(
+    tx: &Tx,
+    tenant: TenantId,
+    customers: &[Uuid],
+) -> Result<Vec<StoredScores>, StoreError> {
     let sql = "SELECT customer, version, scores FROM summary WHERE tenant = $1 AND customer {in}";
     read_scores(&tx.fetch_in(sql, vec![tenant.0.into()], customers).await?)
 }
 
 fn read_scores(rows: &[Row]) -> Result<Vec<StoredScores>, StoreError> {
-    rows.iter().map(|row| Ok(StoredScores { asked: row.get(0)?, version: row.get(1)?, scores: row.get(2)? })).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(StoredScores {
+                asked: row.get(0)?,
+                version: row.get(1)?,
+                scores: row.get(2)?,
+            })
+        })
+        .collect()
 }
 
 /// The serving models that were fitted to data after a day: (id, the last day of their data).
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn models_after(tx: &Tx, tenant: TenantId, day: Day) -> Result<Vec<(Uuid, Day)>, StoreError> {
+pub async fn models_after(
+    tx: &Tx,
+    tenant: TenantId,
+    day: Day,
+) -> Result<Vec<(Uuid, Day)>, StoreError> {
     let sql = "SELECT id, as_of FROM model WHERE tenant = $1 AND serving = 1 AND as_of > $2";
-    let rows = tx.fetch(sql, vec![tenant.0.into(), i64::from(day.0).into()]).await?;
-    let one = |row: &Row| Ok((row.get(0)?, Day(i32::try_from(row.get::<i64>(1)?).map_err(StoreError::corrupt)?)));
+    let rows = tx
+        .fetch(sql, vec![tenant.0.into(), i64::from(day.0).into()])
+        .await?;
+    let one = |row: &Row| {
+        Ok((
+            row.get(0)?,
+            Day(i32::try_from(row.get::<i64>(1)?).map_err(StoreError::corrupt)?),
+        ))
+    };
     rows.iter().map(one).collect()
 }
 
@@ -184,9 +214,20 @@ pub async fn models_after(tx: &Tx, tenant: TenantId, day: Day) -> Result<Vec<(Uu
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn rank(tx: &Tx, book: &Book, tenant: TenantId, sets: &[(Uuid, &ScoreSet)], known: bool) -> Result<(), StoreError> {
+pub async fn rank(
+    tx: &Tx,
+    book: &Book,
+    tenant: TenantId,
+    sets: &[(Uuid, &ScoreSet)],
+    known: bool,
+) -> Result<(), StoreError> {
     for (place, definition) in book.scores.iter().enumerate() {
-        let of = |set: &ScoreSet| set.values.iter().find(|v| v.definition == place).and_then(|v| v.value);
+        let of = |set: &ScoreSet| {
+            set.values
+                .iter()
+                .find(|v| v.definition == place)
+                .and_then(|v| v.value)
+        };
         let (mut customers, mut values, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for (customer, set) in sets {
             match of(set) {
@@ -213,7 +254,12 @@ pub async fn rank(tx: &Tx, book: &Book, tenant: TenantId, sets: &[(Uuid, &ScoreS
         }
         if known && !gone.is_empty() {
             let name = definition.name.clone();
-            tx.fetch_in("DELETE FROM score_rank WHERE tenant = $1 AND score = $2 AND customer {in}", vec![tenant.0.into(), name.into()], &gone).await?;
+            tx.fetch_in(
+                "DELETE FROM score_rank WHERE tenant = $1 AND score = $2 AND customer {in}",
+                vec![tenant.0.into(), name.into()],
+                &gone,
+            )
+            .await?;
         }
     }
     Ok(())
@@ -231,25 +277,48 @@ pub async fn ranking(
     after: Option<(f64, Uuid)>,
     limit: i64,
 ) -> Result<Vec<(Uuid, f64)>, StoreError> {
-    let mut sql = String::from("SELECT customer, value FROM score_rank WHERE tenant = $1 AND score = $2");
-    let mut values: Vec<regard_database::Value> = vec![tenant.0.into(), score.to_owned().into()];
-    let mut place = |sql: &mut String, text: &str, value: regard_database::Value| {
+    let (sql, values) = ranking_query(tenant, score, range, after, limit);
+    let rows = tx.fetch(sql, values).await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
+}
+
+/// The statement of [`ranking`] with its values.
+#[must_use]
+pub fn ranking_query(
+    tenant: TenantId,
+    score: &str,
+    range: (Option<f64>, Option<f64>),
+    after: Option<(f64, Uuid)>,
+    limit: i64,
+) -> (String, Vec<Value>) {
+    let mut sql =
+        String::from("SELECT customer, value FROM score_rank WHERE tenant = $1 AND score = $2");
+    let mut values: Vec<Value> = vec![tenant.0.into(), score.to_owned().into()];
+    let mut place = |sql: &mut String, text: &str, value: Value| {
         values.push(value);
         sql.push_str(&text.replace("{}", &format!("${}", values.len())));
     };
     if let Some(low) = range.0 {
         place(&mut sql, " AND value >= {}", low.into());
     }
-    if let Some(high) = range.1 {
+    // One upper bound: the engines take the range of the index from one of several only.
+    let high = match (range.1, after) {
+        (Some(high), Some((value, _))) => Some(high.min(value)),
+        (high, after) => high.or(after.map(|(value, _)| value)),
+    };
+    if let Some(high) = high {
         place(&mut sql, " AND value <= {}", high.into());
     }
     if let Some((value, customer)) = after {
-        // Two conditions, so that both engines see the range of the index.
-        place(&mut sql, " AND value <= {}", value.into());
         place(&mut sql, " AND (value < {}", value.into());
         place(&mut sql, " OR customer > {})", customer.into());
     }
-    place(&mut sql, " ORDER BY value DESC, customer LIMIT {}", limit.into());
-    let rows = tx.fetch(sql, values).await?;
-    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+    place(
+        &mut sql,
+        " ORDER BY value DESC, customer LIMIT {}",
+        limit.into(),
+    );
+    (sql, values)
 }

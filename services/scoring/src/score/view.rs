@@ -82,7 +82,11 @@ impl Views {
     #[must_use]
     pub fn at_hand(&self, core: &Core, tenant: TenantId) -> Option<Arc<View>> {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
-        let view = tenants.get(&tenant)?.view.read().unwrap_or_else(PoisonError::into_inner);
+        let view = tenants
+            .get(&tenant)?
+            .view
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let view = view.as_ref()?;
         let fresh = view.batches == *core.applied.borrow() && view.applied.at.elapsed() < STALE;
         fresh.then(|| view.clone())
@@ -103,7 +107,12 @@ impl Views {
     ///
     /// # Errors
     /// `TOKEN_EPOCH_GONE`, `DEADLINE_EXCEEDED`, and what the engine answers.
-    pub async fn covering(&self, core: &Core, caller: &Caller, token: &ChangeToken) -> Result<(Arc<View>, Option<Vector>), Fault> {
+    pub async fn covering(
+        &self,
+        core: &Core,
+        caller: &Caller,
+        token: &ChangeToken,
+    ) -> Result<(Arc<View>, Option<Vector>), Fault> {
         if token.is_empty() {
             return Ok((self.recent(core, caller).await?, None));
         }
@@ -123,9 +132,17 @@ impl Views {
     }
 
     /// Waits until the feeds are applied as far as a token says; the moment from which reads are new enough.
-    async fn wait(&self, core: &Core, caller: &Caller, token: &ChangeToken) -> Result<Instant, Fault> {
+    async fn wait(
+        &self,
+        core: &Core,
+        caller: &Caller,
+        token: &ChangeToken,
+    ) -> Result<Instant, Fault> {
         let begun = Instant::now();
-        let until = caller.deadline.unwrap_or(begun + WAIT).min(begun + WAIT_MAX);
+        let until = caller
+            .deadline
+            .unwrap_or(begun + WAIT)
+            .min(begun + WAIT_MAX);
         let mut batches = core.applied.subscribe();
         loop {
             batches.borrow_and_update();
@@ -139,7 +156,8 @@ impl Views {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let mut fault = Fault::late();
-                "the data of the change token did not arrive within the time limit of the call".clone_into(&mut fault.message);
+                "the data of the change token did not arrive within the time limit of the call"
+                    .clone_into(&mut fault.message);
                 return Err(fault);
             }
             // Either is only a reason to look again.
@@ -161,26 +179,49 @@ impl Views {
     }
 
     /// A view no older than `since`.
-    async fn since(&self, core: &Core, caller: &Caller, since: Instant) -> Result<Arc<View>, Fault> {
+    async fn since(
+        &self,
+        core: &Core,
+        caller: &Caller,
+        since: Instant,
+    ) -> Result<Arc<View>, Fault> {
         let place = self.place(caller.tenant);
         let _turn = place.turn.lock().await;
-        let known = place.view.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = place
+            .view
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(view) = known.filter(|v| v.applied.at >= since) {
             return Ok(view);
         }
         let (at, batches) = (Instant::now(), *core.applied.borrow());
         let tx = core.db.read(caller).await?;
         let applied = applied::read(&tx, at).await?;
-        let view = Arc::new(View { state: state(&tx, caller.tenant).await?, applied, batches });
+        let view = Arc::new(View {
+            state: state(&tx, caller.tenant).await?,
+            applied,
+            batches,
+        });
         *place.view.write().unwrap_or_else(PoisonError::into_inner) = Some(view.clone());
         Ok(view)
     }
 
     fn place(&self, tenant: TenantId) -> Arc<Place> {
-        if let Some(place) = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(&tenant) {
+        if let Some(place) = self
+            .tenants
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&tenant)
+        {
             return place.clone();
         }
-        self.tenants.write().unwrap_or_else(PoisonError::into_inner).entry(tenant).or_default().clone()
+        self.tenants
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(tenant)
+            .or_default()
+            .clone()
     }
 }
 
