@@ -34,6 +34,8 @@ pub struct Core {
     pub shared_cache: bool,
     /// Counts applied batches of this process: readers that wait for a position look again.
     pub applied: watch::Sender<u64>,
+    /// Told when an operation was asked for or asked to stop.
+    pub operations: tokio::sync::Notify,
     serving: Mutex<HashMap<TenantId, Arc<Serving>>>,
     held: Mutex<HashMap<&'static str, Instant>>,
     store: u64,
@@ -52,6 +54,7 @@ impl Core {
             cache,
             shared_cache,
             applied: watch::Sender::new(0),
+            operations: tokio::sync::Notify::new(),
             serving: Mutex::default(),
             held: Mutex::default(),
             store: high ^ low,

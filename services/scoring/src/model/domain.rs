@@ -49,17 +49,24 @@ pub struct Estimate {
     pub standard_error: Option<f64>,
 }
 
-/// How a model did on purchases that it had not seen.
-#[derive(Debug, Clone, PartialEq)]
+/// How a model did on purchases that it had not seen: fitted anew to what was known before `from`, its forecast stands beside what
+/// then happened. Purchase models count purchase days; Gamma-Gamma foresees the value of purchases, in main units.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HoldOut {
     /// First day.
     pub from: Day,
     /// Last day.
     pub to: Day,
-    /// Predicted total of purchase days.
+    /// Customers foreseen.
+    pub customers: i64,
+    /// Its length.
+    pub weeks: f64,
+    /// Predicted total.
     pub predicted_total: f64,
-    /// Actual total of purchase days.
+    /// Actual total.
     pub actual_total: f64,
+    /// Mean absolute error a customer.
+    pub mae: f64,
     /// Root mean squared error a customer.
     pub rmse: f64,
     /// Pearson correlation.
@@ -68,6 +75,25 @@ pub struct HoldOut {
     pub auc: Option<f64>,
     /// Mean log probability of what happened.
     pub log_score: f64,
+    /// The same of the model that served before, on the same customers, where both can be compared.
+    pub serving_log_score: Option<f64>,
+    /// By repeat purchase days before the hold-out.
+    pub groups: Vec<HoldOutGroup>,
+    /// What made the forecast: fitted to what was known before the hold-out.
+    pub estimates: Vec<Estimate>,
+}
+
+/// Customers with equally many repeat purchases before the hold-out.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct HoldOutGroup {
+    /// Repeat purchase days; the last group has this many or more.
+    pub purchases: i64,
+    /// Customers.
+    pub customers: i64,
+    /// Mean forecast a customer.
+    pub predicted: f64,
+    /// Mean fact a customer.
+    pub actual: f64,
 }
 
 /// A fitted model.

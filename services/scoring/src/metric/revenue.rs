@@ -1,0 +1,114 @@
+//! Revenue: orders of the period less the refunds given in it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use regard_types::{Day, Uuid, Zone};
+
+use super::behaviour::channel_code;
+use super::domain::{Span, Value, count, number};
+use crate::event::{Event, Kind};
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    orders: usize,
+    gross: i64,
+    refunds: i64,
+    people: usize,
+}
+
+/// Sums customers, one after the other.
+#[derive(Debug)]
+pub struct Adder {
+    span: Span,
+    zone: Zone,
+    by_channel: bool,
+    groups: BTreeMap<String, Sums>,
+}
+
+impl Adder {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(span: Span, zone: Zone, by_channel: bool) -> Self {
+        let mut groups = BTreeMap::new();
+        if !by_channel {
+            groups.insert(String::new(), Sums::default());
+        }
+        Self {
+            span,
+            zone,
+            by_channel,
+            groups,
+        }
+    }
+
+    /// Adds a customer's events.
+    pub fn add(&mut self, events: &[Event]) {
+        let mut latest: HashMap<(Kind, Uuid), &Event> = HashMap::with_capacity(events.len());
+        for e in events
+            .iter()
+            .filter(|e| matches!(e.kind, Kind::Order | Kind::Refund))
+        {
+            let known = latest.entry((e.kind, e.record.0)).or_insert(e);
+            if e.version > known.version {
+                *known = e;
+            }
+        }
+        let mut seen: HashSet<String> = HashSet::new();
+        for e in latest
+            .values()
+            .filter(|e| e.live && within(e, self.span, &self.zone))
+        {
+            let order = match e.kind {
+                Kind::Refund => e
+                    .link
+                    .and_then(|order| latest.get(&(Kind::Order, order)).copied()),
+                _ => Some(*e),
+            };
+            let group = if self.by_channel {
+                channel_code(order.unwrap_or(e).channel)
+            } else {
+                String::new()
+            };
+            let sums = self.groups.entry(group.clone()).or_default();
+            if e.kind == Kind::Order {
+                sums.orders += 1;
+                sums.gross = sums.gross.saturating_add(e.value);
+            } else {
+                sums.refunds = sums.refunds.saturating_add(e.value);
+            }
+            if seen.insert(group) {
+                sums.people += 1;
+            }
+        }
+    }
+
+    /// The sums, by group.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)]
+    pub fn values(self) -> Vec<Value> {
+        let one = |(group, s): (String, Sums)| {
+            if s.people == 0 {
+                return Value::absent(&group, "no order and no refund within the period");
+            }
+            let mut parts = vec![("gross", s.gross as f64), ("refunds", s.refunds as f64)];
+            if s.orders > 0 {
+                parts.push(("average_order", s.gross as f64 / number(s.orders)));
+            }
+            parts.push(("people", number(s.people)));
+            Value {
+                group,
+                value: Some(s.gross.saturating_sub(s.refunds) as f64),
+                n: count(s.orders),
+                people: count(s.people),
+                parts,
+                ..Value::default()
+            }
+        };
+        self.groups.into_iter().map(one).collect()
+    }
+}
+
+fn within(e: &Event, span: Span, zone: &Zone) -> bool {
+    let day = Day::of(e.occurred, zone);
+    span.from.is_none_or(|from| day >= from) && day <= span.to
+}
