@@ -5,6 +5,7 @@ mod applied;
 pub mod domain;
 pub mod explain;
 mod find;
+mod list;
 mod read;
 pub mod store;
 mod view;
