@@ -146,7 +146,7 @@ fn events_of_days_to_come_wait_for_them() {
         aux: noon("1997-02-20").0,
         ..event(Kind::Complaint, 1, 9, noon("1997-01-20"))
     };
-    let s = at(&[complaint.clone()], "1997-02-01");
+    let s = at(std::slice::from_ref(&complaint), "1997-02-01");
     assert_eq!(
         (s.complaints, s.complaints_open, s.next_day),
         (1, 1, Some(day("1997-02-20")))
