@@ -5,7 +5,6 @@
 mod change;
 mod core;
 mod customer;
-mod jobs;
 mod measures;
 mod merge;
 mod migration;
@@ -24,7 +23,7 @@ use regard_proto::customer::v1::change_service_server::ChangeServiceServer;
 use regard_proto::customer::v1::customer_service_server::CustomerServiceServer;
 use regard_proto::customer::v1::order_service_server::OrderServiceServer;
 use regard_proto::customer::v1::tenant_service_server::TenantServiceServer;
-use regard_server::{Grpc, Service, Shared, limited};
+use regard_server::{Grpc, Job, Service, Shared, limited};
 use regard_types::Fault;
 
 use crate::change::ChangeApi;
@@ -62,11 +61,11 @@ impl Settings {
 /// The store cannot be reached or is not as expected.
 pub async fn open(settings: Settings, shared: Shared) -> Result<Service, Fault> {
     let core = open_core(&settings, shared).await?;
-    Ok(service(core, settings.keep_changes))
+    Ok(service(&core, settings.keep_changes))
 }
 
 /// The RPCs and jobs over an open core.
-fn service(core: Arc<Core>, keep_changes: Duration) -> Service {
+fn service(core: &Arc<Core>, keep_changes: Duration) -> Service {
     let grpc = Grpc::new()
         .with(limited!(TenantServiceServer::new(TenantApi(core.clone()))))
         .with(limited!(CustomerServiceServer::new(CustomerApi(
@@ -79,7 +78,7 @@ fn service(core: Arc<Core>, keep_changes: Duration) -> Service {
         let db = db.clone();
         async move { db.ping().await.map_err(|error| error.to_string()) }
     });
-    service.job(jobs::retention(core, keep_changes))
+    service.job(Job::retention(&core.db, keep_changes))
 }
 
 async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fault> {

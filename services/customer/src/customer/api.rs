@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use prost::Message as _;
 use regard_proto::Validate as _;
 use regard_proto::common::v1 as common;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::customer_service_server::CustomerService;
 use regard_server::wire::{self, Mask, Named};
 use regard_server::{Answers, KeyPart, Page, command, ingest, page, status};
-use regard_types::{Caller, Clock, CustomerId, Fault, IdKey, new_record_id};
+use regard_types::{Caller, Clock, CustomerId, Fault, IdKey, Kind, new_record_id};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::app::{self, View};
@@ -21,6 +22,9 @@ use crate::merge::{self, Asked, Merged};
 /// `CustomerService`.
 #[derive(Debug, Clone)]
 pub struct CustomerApi(pub Arc<Core>);
+
+/// Bytes of the customers of one answer: well below the message limit.
+const ANSWER_BYTES: usize = 3 * 1024 * 1024;
 
 const FIELDS: &[&str] = &[
     "kind",
@@ -162,11 +166,21 @@ impl CustomerApi {
         }
         let found = app::batch_get(&self.0, &caller, &asked).await?;
         let mut answer = pb::BatchGetCustomersResponse::default();
+        let mut bytes = 0;
         for (index, id) in (0_u32..).zip(&asked) {
             match found.get(id) {
-                Some(view) => answer.customers.push(view_to_wire(view)),
+                Some(view) => {
+                    let customer = view_to_wire(view);
+                    bytes += customer.encoded_len();
+                    answer.customers.push(customer);
+                }
                 None => answer.missing.push(index),
             }
+        }
+        if bytes > ANSWER_BYTES {
+            let message = "these customers are too large for one answer; ask for fewer at once";
+            let fault = Fault::new(Kind::TooMuch, "MESSAGE_TOO_LARGE", message);
+            return Err(fault.meta("limit_bytes", ANSWER_BYTES));
         }
         Ok(answer)
     }
@@ -194,12 +208,23 @@ impl CustomerApi {
             email: request.email,
         };
         let (views, more) = app::list(&self.0, &caller, &filter, after, page.size).await?;
-        let last = views.last().filter(|_| more);
-        let next = last.map(|view| page.next(&[KeyPart::Uuid(view.customer.id.0)]));
-        Ok(pb::ListCustomersResponse {
-            customers: views.iter().map(view_to_wire).collect(),
-            next_page_token: next.unwrap_or_default(),
-        })
+        let mut answer = pb::ListCustomersResponse::default();
+        let mut bytes = 0;
+        for view in &views {
+            let customer = view_to_wire(view);
+            bytes += customer.encoded_len();
+            // A page ends early where it would not fit into a message.
+            if bytes > ANSWER_BYTES && !answer.customers.is_empty() {
+                break;
+            }
+            answer.customers.push(customer);
+        }
+        let taken = answer.customers.len();
+        let last = views.get(taken.saturating_sub(1));
+        if let (true, Some(last)) = (more || taken < views.len(), last) {
+            answer.next_page_token = page.next(&[KeyPart::Uuid(last.customer.id.0)]);
+        }
+        Ok(answer)
     }
 
     async fn update(
@@ -331,6 +356,7 @@ async fn take(
         }
     }
     result.rejected.sort_unstable_by_key(|row| row.index);
+    wire::fit_rejected(&mut result.rejected);
     result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
     Ok(pb::IngestCustomersResponse {
         result: Some(result),

@@ -18,7 +18,7 @@ use super::batch::Outcome;
 use super::domain::{NewOrder, Terms};
 use crate::core::{Core, caller_of};
 use crate::refund::{self, NewRefund, Refund};
-use crate::tenant::Tenant;
+use crate::tenant::Known;
 
 /// `OrderService`.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(core: &Core, tenant: &Tenant) -> Self {
+    fn new(core: &Core, tenant: &Known) -> Self {
         Self {
             ids: core.db.ids(tenant.id),
             currency: tenant.terms.currency,
@@ -150,9 +150,10 @@ fn by_id(id: regard_types::Uuid) -> common::CustomerRef {
 }
 
 impl OrderApi {
-    async fn reader(&self, caller: &Caller) -> Result<Reader, Fault> {
-        let tenant = self.0.tenants.of(&self.0.db, caller).await?;
-        Ok(Reader::new(&self.0, &tenant))
+    async fn reader(&self, caller: &Caller) -> Result<(Arc<Known>, Reader), Fault> {
+        let known = self.0.tenants.of(&self.0.db, caller).await?;
+        let reader = Reader::new(&self.0, &known);
+        Ok((known, reader))
     }
 
     async fn record(
@@ -161,13 +162,14 @@ impl OrderApi {
     ) -> Result<pb::RecordOrderResponse, Fault> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let reader = self.reader(&caller).await?;
+        let (known, reader) = self.reader(&caller).await?;
         let row = reader.order(request.order.as_ref(), request.revision, false)?;
         let command = command(&request, "RecordOrder");
         let rows = [Some(row)];
         let done = app::record(
             &self.0,
             &caller,
+            &known,
             command,
             &rows,
             request.create_missing,
@@ -186,7 +188,7 @@ impl OrderApi {
     ) -> Result<pb::BatchRecordOrdersResponse, Fault> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let reader = self.reader(&caller).await?;
+        let (known, reader) = self.reader(&caller).await?;
         let mut rows = Vec::with_capacity(request.rows.len());
         let mut fault: Option<Fault> = None;
         for (index, row) in request.rows.iter().enumerate() {
@@ -202,6 +204,7 @@ impl OrderApi {
         let done = app::record(
             &self.0,
             &caller,
+            &known,
             command,
             &rows,
             request.create_missing,
@@ -223,7 +226,7 @@ impl OrderApi {
         request: Request<pb::GetOrderRequest>,
     ) -> Result<pb::GetOrderResponse, Fault> {
         let caller = caller_of(&request)?;
-        let reader = self.reader(&caller).await?;
+        let (_, reader) = self.reader(&caller).await?;
         let named = Named::record("order", request.get_ref().order.as_ref())?;
         let found = app::get(&self.0, &caller, named.record_id("order", &reader.ids)).await;
         let view = found.map_err(|fault| named_by_key(fault, &named))?;
@@ -238,7 +241,7 @@ impl OrderApi {
     ) -> Result<pb::ListOrdersResponse, Fault> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let reader = self.reader(&caller).await?;
+        let (_, reader) = self.reader(&caller).await?;
         let customer = Named::customer("customer", request.customer.as_ref())?;
         let customer = customer.customer_id(&reader.ids);
         let page = Page::read(
@@ -277,7 +280,7 @@ impl OrderApi {
     ) -> Result<pb::CorrectOrderResponse, Fault> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let reader = self.reader(&caller).await?;
+        let (known, reader) = self.reader(&caller).await?;
         let named = Named::record("target", request.target.as_ref())?;
         let time = request
             .order_time
@@ -297,7 +300,7 @@ impl OrderApi {
         };
         let id = named.record_id("order", &reader.ids);
         let command = command(&request, "CorrectOrder");
-        let done = app::update(&self.0, &caller, command, id, &request.etag, change).await;
+        let done = app::update(&self.0, &caller, &known, command, id, &request.etag, change).await;
         let done = done.map_err(|fault| named_by_key(fault, &named))?;
         Ok(pb::CorrectOrderResponse {
             change_token: done.token(),
@@ -311,11 +314,11 @@ impl OrderApi {
     ) -> Result<pb::VoidOrderResponse, Fault> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let reader = self.reader(&caller).await?;
+        let (known, reader) = self.reader(&caller).await?;
         let named = Named::record("target", request.target.as_ref())?;
         let id = named.record_id("order", &reader.ids);
         let command = command(&request, "VoidOrder");
-        let done = app::cancel(&self.0, &caller, command, id, &request.etag).await;
+        let done = app::cancel(&self.0, &caller, &known, command, id, &request.etag).await;
         let done = done.map_err(|fault| named_by_key(fault, &named))?;
         Ok(pb::VoidOrderResponse {
             change_token: done.token(),
@@ -329,11 +332,10 @@ impl OrderApi {
     ) -> Result<pb::RecordRefundResponse, Fault> {
         let caller = caller_of(&request)?;
         let request = request.into_inner();
-        let tenant = self.0.tenants.of(&self.0.db, &caller).await?;
-        let reader = Reader::new(&self.0, &tenant);
+        let (known, reader) = self.reader(&caller).await?;
         let new = reader.refund(request.refund.as_ref())?;
         let command = command(&request, "RecordRefund");
-        let done = refund::record(&self.0, &caller, &tenant, command, &new).await?;
+        let done = refund::record(&self.0, &caller, &known, command, &new).await?;
         Ok(pb::RecordRefundResponse {
             change_token: done.token(),
             refund: Some(reader.refund_to_wire(&done.value)),
@@ -359,8 +361,8 @@ async fn take(
     number: u64,
     batch: pb::IngestOrdersRequest,
 ) -> Result<pb::IngestOrdersResponse, Fault> {
-    let tenant = core.tenants.of(&core.db, &caller).await?;
-    let reader = Reader::new(&core, &tenant);
+    let known = core.tenants.of(&core.db, &caller).await?;
+    let reader = Reader::new(&core, &known);
     let mut result = common::BatchResult {
         batch: number,
         ..common::BatchResult::default()
@@ -383,6 +385,7 @@ async fn take(
     let done = app::ingest(
         &core,
         &caller,
+        &known,
         &rows,
         batch.create_missing,
         batch.validate_only,
@@ -397,6 +400,7 @@ async fn take(
         }
     }
     result.rejected.sort_unstable_by_key(|row| row.index);
+    wire::fit_rejected(&mut result.rejected);
     result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
     Ok(pb::IngestOrdersResponse {
         result: Some(result),

@@ -12,7 +12,7 @@ use crate::core::{Core, Written, again, digest, lost, tell};
 use crate::customer::{self, Customer};
 use crate::record::Place;
 use crate::refund;
-use crate::tenant::Tenant;
+use crate::tenant::Known;
 
 /// An order with the sum of its refunds.
 #[derive(Debug)]
@@ -36,9 +36,11 @@ pub struct Batch {
 async fn put(
     core: &Core,
     write: &mut Write,
+    known: &Known,
     rows: &[Option<NewOrder>],
     create_missing: bool,
 ) -> Result<(Plan, Stored), Fault> {
+    known.settle(&core.tenants, write).await?;
     let tenant = write.caller().tenant;
     let stored = read(write, tenant, rows).await?;
     let now = write.now();
@@ -123,16 +125,18 @@ fn sorted(ids: impl Iterator<Item = Uuid>) -> Vec<Uuid> {
 pub async fn ingest(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     rows: &[Option<NewOrder>],
     create_missing: bool,
     validate_only: bool,
 ) -> Result<Batch, Fault> {
-    again(|| try_ingest(core, caller, rows, create_missing, validate_only)).await
+    again(|| try_ingest(core, caller, known, rows, create_missing, validate_only)).await
 }
 
 async fn try_ingest(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     rows: &[Option<NewOrder>],
     create_missing: bool,
     validate_only: bool,
@@ -144,7 +148,7 @@ async fn try_ingest(
         validate_only,
     };
     let mut write = core.db.mutate(caller, command).await?;
-    let (plan, _) = put(core, &mut write, rows, create_missing).await?;
+    let (plan, _) = put(core, &mut write, known, rows, create_missing).await?;
     let mut token = None;
     if plan.writes() > 0 {
         write.audit("order.ingest", None, None, None);
@@ -163,17 +167,19 @@ async fn try_ingest(
 pub async fn record(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     command: Command<'_>,
     rows: &[Option<NewOrder>],
     create_missing: bool,
     batch: bool,
 ) -> Result<Written<Vec<View>>, Fault> {
-    again(|| try_record(core, caller, command, rows, create_missing, batch)).await
+    again(|| try_record(core, caller, known, command, rows, create_missing, batch)).await
 }
 
 async fn try_record(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     command: Command<'_>,
     rows: &[Option<NewOrder>],
     create_missing: bool,
@@ -183,7 +189,7 @@ async fn try_record(
     if write.repeated().is_some() {
         return repeat(write).await;
     }
-    let (mut plan, stored) = put(core, &mut write, rows, create_missing).await?;
+    let (mut plan, stored) = put(core, &mut write, known, rows, create_missing).await?;
     let mut asked = Vec::with_capacity(rows.len());
     let mut fault: Option<Fault> = None;
     for (index, outcome) in std::mem::take(&mut plan.outcomes).into_iter().enumerate() {
@@ -338,6 +344,7 @@ pub async fn list(
 pub async fn update(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     command: Command<'_>,
     id: RecordId,
     etag: &str,
@@ -347,6 +354,7 @@ pub async fn update(
         try_change(
             core,
             caller,
+            known,
             command,
             (id, etag),
             "order.correct",
@@ -365,6 +373,7 @@ pub async fn update(
 pub async fn cancel(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     command: Command<'_>,
     id: RecordId,
     etag: &str,
@@ -373,6 +382,7 @@ pub async fn cancel(
         try_change(
             core,
             caller,
+            known,
             command,
             (id, etag),
             "order.void",
@@ -385,6 +395,7 @@ pub async fn cancel(
 async fn try_change(
     core: &Core,
     caller: &Caller,
+    known: &Known,
     command: Command<'_>,
     (id, etag): (RecordId, &str),
     action: &'static str,
@@ -398,6 +409,7 @@ async fn try_change(
             token,
         });
     }
+    known.settle(&core.tenants, &write).await?;
     let tenant = caller.tenant;
     let found = store::current(&write, tenant, &[id.0], Lock::Yes)
         .await?
@@ -440,8 +452,8 @@ async fn try_change(
 }
 
 /// The order that a refund names, locked; its customer must exist.
-pub(crate) async fn for_refund(tx: &Tx, tenant: &Tenant, id: RecordId) -> Result<Order, Fault> {
-    let found = store::current(tx, tenant.id, &[id.0], Lock::Yes)
+pub(crate) async fn for_refund(tx: &Tx, tenant: TenantId, id: RecordId) -> Result<Order, Fault> {
+    let found = store::current(tx, tenant, &[id.0], Lock::Yes)
         .await?
         .remove(&id);
     let mut fault = Fault::not_found("order", id);

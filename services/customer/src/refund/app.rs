@@ -8,7 +8,7 @@ use super::store;
 use crate::core::{Core, Written, again, digest, lost, tell};
 use crate::order::{for_refund, require_customer};
 use crate::record::{Head, Place};
-use crate::tenant::Tenant;
+use crate::tenant::Known;
 
 /// A refund as a caller gives it.
 #[derive(Debug, Clone)]
@@ -47,17 +47,17 @@ impl NewRefund {
 pub async fn record(
     core: &Core,
     caller: &Caller,
-    tenant: &Tenant,
+    known: &Known,
     command: Command<'_>,
     new: &NewRefund,
 ) -> Result<Written<Refund>, Fault> {
-    again(|| try_record(core, caller, tenant, command, new)).await
+    again(|| try_record(core, caller, known, command, new)).await
 }
 
 async fn try_record(
     core: &Core,
     caller: &Caller,
-    tenant: &Tenant,
+    known: &Known,
     command: Command<'_>,
     new: &NewRefund,
 ) -> Result<Written<Refund>, Fault> {
@@ -65,9 +65,11 @@ async fn try_record(
     if write.repeated().is_some() {
         return repeat(write).await;
     }
+    known.settle(&core.tenants, &write).await?;
+    let tenant = caller.tenant;
     let refund = new.first(write.now());
     let stored = match new.key {
-        Some(_) => store::current(&write, tenant.id, new.id).await?,
+        Some(_) => store::current(&write, tenant, new.id).await?,
         None => None,
     };
     if let Some(stored) = stored {
@@ -80,12 +82,12 @@ async fn try_record(
         // The order's customer exists, and must be the refund's.
         Some(order) => {
             let order = for_refund(&write, tenant, order).await?;
-            let before = store::sums(&write, tenant.id, &[order.id.0]).await?;
+            let before = store::sums(&write, tenant, &[order.id.0]).await?;
             check(&order, &refund, before.get(&order.id).copied().unwrap_or(0))?;
         }
         None => {
             let key = new.customer_key.as_ref();
-            require_customer(&write, tenant.id, "refund.customer", refund.customer, key).await?;
+            require_customer(&write, tenant, "refund.customer", refund.customer, key).await?;
         }
     }
     let at = write.reserve(1).await?;
@@ -93,11 +95,11 @@ async fn try_record(
         lane: at.lane,
         position: at.first,
     };
-    store::insert(&write, tenant.id, &refund, place)
+    store::insert(&write, tenant, &refund, place)
         .await
         .map_err(lost)?;
     tell(&mut write, &refund, at.first);
-    let after = digest(&core.db.ids(tenant.id), &refund);
+    let after = digest(&core.db.ids(tenant), &refund);
     write.audit("refund.record", refund.id, None, Some(after));
     commit(write, refund).await
 }

@@ -1,14 +1,15 @@
 //! What is done with tenants.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use regard_database::{Command, Database, Write};
-use regard_types::{Caller, Fault, RecordId, TenantId};
+use regard_types::{Caller, Fault, Kind, RecordId, TenantId};
 
 use super::domain::{self, Tenant, Terms, next_day_version};
-use super::store;
+use super::store::{self, Lock};
 use crate::core::{Core, Written, again, digest, lost, tell};
 use crate::record::{Head, Place};
 use crate::{order, refund};
@@ -18,38 +19,84 @@ const BELIEVED: Duration = Duration::from_secs(1);
 /// Tenants that are kept; more only cost reading them again.
 const KEPT: usize = 10_000;
 
+/// A tenant as this process knows it.
+#[derive(Debug)]
+pub struct Known {
+    /// The record.
+    pub tenant: Tenant,
+    /// It had orders or refunds when the record was read: its currency can never change.
+    settled: bool,
+}
+
+impl Deref for Known {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
+impl Known {
+    /// Makes sure, before the first order of a tenant is written, that its currency is still the one by which the order
+    /// was read; the record is locked against a change until the write ends.
+    ///
+    /// # Errors
+    /// `CURRENCY_MISMATCH` if it was changed meanwhile; as the store answers.
+    pub async fn settle(&self, tenants: &Tenants, write: &Write) -> Result<(), Fault> {
+        if self.settled {
+            return Ok(());
+        }
+        let now = store::current(write, self.tenant.id, Lock::Shared).await?;
+        let now = now.ok_or_else(domain::unknown)?;
+        let (found, expected) = (self.tenant.terms.currency, now.terms.currency);
+        if found == expected {
+            return Ok(());
+        }
+        tenants.forget(self.tenant.id);
+        let message =
+            format!("the tenant's currency was changed meanwhile; amounts here are in {expected}");
+        let fault = Fault::new(Kind::Invalid, "CURRENCY_MISMATCH", message);
+        Err(fault.meta("expected", expected).meta("found", found))
+    }
+}
+
 /// Tenant records by id, kept for a second.
 #[derive(Debug, Default)]
-pub struct Tenants(RwLock<HashMap<TenantId, (Instant, Arc<Tenant>)>>);
+pub struct Tenants(RwLock<HashMap<TenantId, (Instant, Arc<Known>)>>);
 
 impl Tenants {
     /// The caller's tenant.
     ///
     /// # Errors
     /// `TENANT_UNKNOWN` if it has no record; as the store answers.
-    pub async fn of(&self, db: &Database, caller: &Caller) -> Result<Arc<Tenant>, Fault> {
-        if let Some((at, tenant)) = self
+    pub async fn of(&self, db: &Database, caller: &Caller) -> Result<Arc<Known>, Fault> {
+        let id = caller.tenant;
+        if let Some((at, known)) = self
             .0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&caller.tenant)
+            .get(&id)
             && at.elapsed() < BELIEVED
         {
-            return Ok(tenant.clone());
+            return Ok(known.clone());
         }
+        // One snapshot: where there are orders, this currency is the last one.
         let tx = db.read(caller).await?;
-        let tenant = store::current(&tx, caller.tenant, false).await?;
-        let tenant = Arc::new(tenant.ok_or_else(domain::unknown)?);
-        self.keep(tenant.clone());
-        Ok(tenant)
+        let tenant = store::current(&tx, id, Lock::No).await?;
+        let known = Arc::new(Known {
+            tenant: tenant.ok_or_else(domain::unknown)?,
+            settled: order::any(&tx, id).await? || refund::any(&tx, id).await?,
+        });
+        self.keep(known.clone());
+        Ok(known)
     }
 
-    fn keep(&self, tenant: Arc<Tenant>) {
+    fn keep(&self, known: Arc<Known>) {
         let mut kept = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT {
             kept.clear();
         }
-        kept.insert(tenant.id, (Instant::now(), tenant));
+        kept.insert(known.tenant.id, (Instant::now(), known));
     }
 
     fn forget(&self, tenant: TenantId) {
@@ -107,7 +154,7 @@ async fn try_create(
     if write.repeated().is_some() {
         return repeat(write).await;
     }
-    if store::current(&write, caller.tenant, false)
+    if store::current(&write, caller.tenant, Lock::No)
         .await?
         .is_some()
     {
@@ -128,7 +175,7 @@ async fn try_create(
 pub async fn get(core: &Core, caller: &Caller, name: &str) -> Result<Tenant, Fault> {
     let caller = acting(core, caller, name, "tenant.read")?;
     let tx = core.db.read(&caller).await?;
-    let tenant = store::current(&tx, caller.tenant, false).await?;
+    let tenant = store::current(&tx, caller.tenant, Lock::No).await?;
     tenant.ok_or_else(|| missing(name))
 }
 
@@ -165,7 +212,7 @@ async fn try_update(
     if write.repeated().is_some() {
         return repeat(write).await;
     }
-    let before = store::current(&write, caller.tenant, true).await?;
+    let before = store::current(&write, caller.tenant, Lock::Yes).await?;
     let before = before.ok_or_else(|| missing(name))?;
     regard_server::wire::check_etag(etag, "tenant", before.id.0, before.head.version)?;
     let terms = change(&before.terms);

@@ -6,5 +6,5 @@ mod domain;
 pub(crate) mod store;
 
 pub use api::TenantApi;
-pub use app::{Tenants, ensure};
+pub use app::{Known, Tenants, ensure};
 pub use domain::Tenant;

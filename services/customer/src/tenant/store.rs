@@ -1,7 +1,7 @@
 //! The tables of tenants.
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Row, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx};
 use regard_types::{Currency, Day, Micros, TenantId, Uuid, Zone};
 use sea_orm::FromQueryResult;
 
@@ -55,10 +55,24 @@ impl TryFrom<Stored> for Tenant {
     }
 }
 
-/// The current version; locked until the end of the transaction if asked (SQLite has one writer anyway).
-pub async fn current(tx: &Tx, tenant: TenantId, lock: bool) -> Result<Option<Tenant>, StoreError> {
-    let lock = lock && tx.engine() == regard_database::Engine::Postgres;
-    let tail = if lock { " FOR UPDATE" } else { "" };
+/// Whether the record is locked until the end of the transaction (SQLite has one writer anyway).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// It is not.
+    No,
+    /// Nobody changes it.
+    Shared,
+    /// Nobody else changes it, or counts on its staying as it is.
+    Yes,
+}
+
+/// The current version.
+pub async fn current(tx: &Tx, tenant: TenantId, lock: Lock) -> Result<Option<Tenant>, StoreError> {
+    let tail = match (tx.engine(), lock) {
+        (Engine::Postgres, Lock::Shared) => " FOR SHARE",
+        (Engine::Postgres, Lock::Yes) => " FOR UPDATE",
+        (Engine::Sqlite, _) | (Engine::Postgres, Lock::No) => "",
+    };
     let sql = format!("SELECT {COLUMNS} FROM tenant WHERE tenant = $1 AND id = $1{tail}");
     let row = tx.fetch_one(sql, vec![tenant.0.into()]).await?;
     row.map(|row| Stored::from_query_result(row.inner(), "")?.try_into())
@@ -67,7 +81,7 @@ pub async fn current(tx: &Tx, tenant: TenantId, lock: bool) -> Result<Option<Ten
 
 /// The version with this number.
 pub async fn version(tx: &Tx, tenant: TenantId, version: i64) -> Result<Tenant, StoreError> {
-    match current(tx, tenant, false).await? {
+    match current(tx, tenant, Lock::No).await? {
         Some(current) if current.head.version == version => return Ok(current),
         _ => {}
     }

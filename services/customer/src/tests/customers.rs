@@ -8,6 +8,7 @@ on_both_engines!(
     lists_filter_and_page,
     ingest_of_customers,
     names_are_not_in_the_measures,
+    large_customers_still_fit,
 );
 
 fn person(external_id: &str, name: &str, email: &str) -> pb::Customer {
@@ -321,4 +322,59 @@ async fn names_are_not_in_the_measures(store: TestStore) {
         assert_eq!(row.digest(0).unwrap().len(), 32);
     }
     assert_eq!(world.count("SELECT count(*) FROM customer_key").await, 3);
+}
+
+async fn large_customers_still_fit(store: TestStore) {
+    let world = World::new(store).await;
+    let mut client = world.client();
+    let traits = |i: usize| (0..50).map(move |n| (format!("a{n}_{i:0>50}"), "x".repeat(60)));
+    let rows = |from: usize| {
+        let row = |i: usize| pb::CustomerRow {
+            customer: Some(pb::Customer {
+                attributes: traits(i).collect(),
+                ..person(&i.to_string(), "", "")
+            }),
+            revision: 0,
+        };
+        (from..from + 300).map(row).collect::<Vec<_>>()
+    };
+    for from in [0, 300, 600] {
+        assert_eq!(
+            counts(&client.ingest_customers(rows(from)).await),
+            (300, 0, 0)
+        );
+    }
+    let mut list = pb::ListCustomersRequest {
+        page_size: 1_000,
+        ..pb::ListCustomersRequest::default()
+    };
+    let mut ids = Vec::new();
+    loop {
+        let page = client
+            .customers
+            .list_customers(list.clone())
+            .await
+            .unwrap()
+            .into_inner();
+        assert!(page.customers.len() < 900);
+        ids.extend(page.customers.into_iter().map(|c| c.id));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        list.page_token = page.next_page_token;
+    }
+    assert_eq!(ids.len(), 900);
+    assert!(ids.is_sorted());
+    let batch = pb::BatchGetCustomersRequest {
+        customers: (0..900).map(|i| customer_ref(&i.to_string())).collect(),
+    };
+    let status = client
+        .customers
+        .batch_get_customers(batch)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        reason(&status, Code::ResourceExhausted),
+        "MESSAGE_TOO_LARGE"
+    );
 }

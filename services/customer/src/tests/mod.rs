@@ -67,7 +67,7 @@ impl World {
             ..ServerSettings::default()
         };
         let identity = Identity::embedded(&shared.ids);
-        let services = vec![service(core.clone(), settings.keep_changes)];
+        let services = vec![service(&core, settings.keep_changes)];
         let running = Running::start(services, &server, identity, &pipe)
             .await
             .unwrap();

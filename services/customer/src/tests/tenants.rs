@@ -8,6 +8,7 @@ on_both_engines!(
     tenants_are_created_and_changed,
     tenants_do_not_see_each_other,
     the_currency_is_fixed_by_orders,
+    a_currency_that_was_changed_elsewhere_is_noticed,
 );
 
 fn tenant(name: &str, zone: &str, currency: &str) -> pb::Tenant {
@@ -262,4 +263,22 @@ async fn the_currency_is_fixed_by_orders(store: TestStore) {
     client.record(order("1", "ann", 500, 0)).await.unwrap();
     let status = client.tenants.update_tenant(euro).await.unwrap_err();
     assert_eq!(reason(&status, Code::FailedPrecondition), "WRONG_STATE");
+}
+
+async fn a_currency_that_was_changed_elsewhere_is_noticed(store: TestStore) {
+    let world = World::new(store).await;
+    let mut client = world.client();
+    // this process has just read the tenant …
+    let status = client.order("none").await.unwrap_err();
+    assert_eq!(reason(&status, Code::NotFound), "RECORD_UNKNOWN");
+    // … when another one changes its currency
+    let system = world.core.db.system().await.unwrap();
+    system
+        .run("UPDATE tenant SET currency = 'JPY'", vec![])
+        .await
+        .unwrap();
+    system.commit().await.unwrap();
+    let status = client.record(order("1", "ann", 500, 0)).await.unwrap_err();
+    assert_eq!(reason(&status, Code::InvalidArgument), "CURRENCY_MISMATCH");
+    assert_eq!(world.count("SELECT count(*) FROM sales_order").await, 0);
 }
