@@ -21,6 +21,21 @@ enum Command {
     Score(cmd::score::Score),
     /// Make a market of known truth: customers, orders and answers as CSV files.
     Simulate(cmd::simulate::Simulate),
+    /// See what the suite does: real purchases and answers in, explained scores out.
+    Demo(cmd::demo::Demo),
+    /// Run the services.
+    Serve(cmd::serve::Serve),
+    /// Bring customers, orders or survey responses from a file into a running suite.
+    #[command(subcommand)]
+    Import(cmd::import::Import),
+    /// Show customers' scores, or the first customers by a score.
+    Scores(cmd::scores::Scores),
+    /// Explain why a customer's score is what it is.
+    Explain(cmd::explain::Explain),
+    /// Show a metric of the population, with its interval.
+    Metrics(cmd::metrics::Metrics),
+    /// Fit models to the customers of a running suite.
+    Fit(cmd::fit::Fit),
     /// Show the configuration in effect and where each value comes from.
     Config(cmd::config::ConfigCommand),
 }
@@ -35,6 +50,13 @@ impl Cli {
             Command::Model(command) => command.run(),
             Command::Score(command) => command.run(),
             Command::Simulate(command) => command.run(),
+            Command::Demo(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Import(command) => command.run(),
+            Command::Scores(command) => command.run(),
+            Command::Explain(command) => command.run(),
+            Command::Metrics(command) => command.run(),
+            Command::Fit(command) => command.run(),
             Command::Config(command) => command.run(),
         }
     }

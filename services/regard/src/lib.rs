@@ -3,13 +3,19 @@
 
 mod cli;
 pub mod cmd;
+pub mod demo;
 pub mod failure;
 pub mod fitted;
+pub mod import;
+pub mod operation;
+pub mod reach;
 pub mod read;
 pub mod score;
 pub mod settings;
 pub mod show;
 pub mod simulate;
+pub mod suite;
+pub mod told;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -23,11 +23,11 @@ fn values_come_with_their_origin_and_secrets_hidden() {
         "--listen",
         "127.0.0.1:0",
         "--set",
-        "scoring.batch_max=7",
+        "scoring.stale_ms=7",
     ]);
     assert_eq!(got["settings"]["cache"]["ttl_ms"], 5000);
     assert_eq!(got["settings"]["server"]["listen"], "127.0.0.1:0");
-    assert_eq!(got["settings"]["scoring"]["batch_max"], 7);
+    assert_eq!(got["settings"]["scoring"]["stale_ms"], 7);
     assert_eq!(
         got["settings"]["customer"]["database"]["url"],
         "postgres://u:***@h/d"

@@ -33,6 +33,37 @@ impl DayReader {
     /// # Errors
     /// What was expected.
     pub fn day(&self, text: &str) -> Result<Day, &'static str> {
+        let (day, time) = self.parts(text)?;
+        Ok(match time {
+            Some(Clock {
+                micros,
+                offset: Some(offset),
+            }) => Day::of(instant(day, micros, offset), &self.zone),
+            _ => day,
+        })
+    }
+
+    /// The instant of a text in the same forms: a day alone is its first instant in the zone.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn instant(&self, text: &str) -> Result<Micros, &'static str> {
+        let (day, time) = self.parts(text)?;
+        Ok(match time {
+            None => day.start(&self.zone),
+            Some(Clock {
+                micros,
+                offset: Some(offset),
+            }) => instant(day, micros, offset),
+            // Where the clock is turned a local time may lie an hour off, but on its day.
+            Some(Clock { micros, .. }) => {
+                let last = day.plus(1).start(&self.zone).0.saturating_sub(1);
+                Micros(day.start(&self.zone).0.saturating_add(micros).min(last))
+            }
+        })
+    }
+
+    fn parts(&self, text: &str) -> Result<(Day, Option<Clock>), &'static str> {
         if !text.is_ascii() {
             return Err(FORM);
         }
@@ -44,12 +75,9 @@ impl DayReader {
             if end < text.len() && text.ends_with(['T', 't']) {
                 return Err(FORM);
             }
-            return Ok(day);
+            return Ok((day, None));
         }
-        let Clock { micros, offset } = clock(time).ok_or(FORM)?;
-        let Some(offset) = offset else { return Ok(day) };
-        let instant = i64::from(day.0) * 86_400_000_000 + micros - offset;
-        Ok(Day::of(Micros(instant), &self.zone))
+        Ok((day, Some(clock(time).ok_or(FORM)?)))
     }
 
     fn date(&self, text: &str) -> Result<Day, &'static str> {
@@ -93,6 +121,10 @@ impl DayReader {
             ),
         }
     }
+}
+
+fn instant(day: Day, micros: i64, offset: i64) -> Micros {
+    Micros(i64::from(day.0) * 86_400_000_000 + micros - offset)
 }
 
 fn checked(year: u32, month: u32, day: u32) -> Result<Day, &'static str> {
@@ -206,6 +238,22 @@ mod tests {
             DayReader::new(zone, None).day("2024-03-31T18:30:00Z").ok(),
             Day::from_ymd(2024, 4, 1)
         );
+    }
+
+    #[test]
+    fn an_instant_is_exact_where_the_text_is() {
+        let zone = Zone::parse("Asia/Shanghai").expect("zone");
+        let reader = DayReader::new(zone.clone(), None);
+        let start = Day::from_ymd(2024, 3, 31).expect("day").start(&zone);
+        let hour = 3_600_000_000;
+        for (text, want) in [
+            ("2024-03-31", start.0),
+            ("2024-03-31 08:30", start.0 + 8 * hour + hour / 2),
+            ("2024-03-31T00:00:00Z", start.0 + 8 * hour),
+        ] {
+            assert_eq!(reader.instant(text).ok(), Some(Micros(want)), "{text}");
+        }
+        assert!(reader.instant("31").is_err());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub struct Delimited {
 }
 
 /// One record: trimmed fields by position.
+#[derive(Clone)]
 pub struct Record {
     raw: ByteRecord,
 }

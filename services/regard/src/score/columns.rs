@@ -23,7 +23,8 @@ pub struct Wanted {
     value: Option<String>,
 }
 
-const CUSTOMER: &[&str] = &[
+/// Common names of the column, folded.
+pub const CUSTOMER: &[&str] = &[
     "customerid",
     "customer",
     "customerno",
@@ -45,7 +46,8 @@ const CUSTOMER: &[&str] = &[
     "email",
     "id",
 ];
-const DATE: &[&str] = &[
+/// Common names of the column, folded.
+pub const DATE: &[&str] = &[
     "orderdate",
     "orderedat",
     "date",
@@ -61,7 +63,8 @@ const DATE: &[&str] = &[
     "time",
     "t",
 ];
-const VALUE: &[&str] = &[
+/// Common names of the column, folded.
+pub const VALUE: &[&str] = &[
     "value",
     "ordervalue",
     "amount",
@@ -209,7 +212,8 @@ fn position(text: &str, columns: usize) -> Option<usize> {
         .map(|n| n - 1)
 }
 
-fn fold(name: &str) -> String {
+/// A name without case and signs.
+pub fn fold(name: &str) -> String {
     name.chars()
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)

@@ -9,7 +9,7 @@ mod orders;
 mod scored;
 
 pub use card::{COUNTING, Card, Counts, Models, Totals};
-pub use columns::Wanted;
+pub use columns::{CUSTOMER, DATE, VALUE, Wanted, fold};
 pub use counting::{History, Row, histories};
 pub use holdout::Holdout;
 pub use learn::{Learnt, learn};

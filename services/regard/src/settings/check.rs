@@ -60,6 +60,8 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
                 "rediss://",
                 "redis+sentinel://",
                 "rediss+sentinel://",
+                "redis+cluster://",
+                "rediss+cluster://",
             ]),
             "empty, or redis://host:6379",
         ),
@@ -68,7 +70,7 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
             "empty (SQLite in the data folder), or postgres://user:password@host/name",
         ),
         key if key.ends_with("_address") => expect(
-            starts(&["http://", "https://"]),
+            starts(&["http://"]),
             "empty (in this process), or http://host:7400",
         ),
         _ => Ok(()),
@@ -77,10 +79,9 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
 
 fn whole(key: &str) -> RangeInclusive<i64> {
     match key {
-        "server.message_max_bytes" => 1_024..=67_108_864,
         "server.default_deadline_ms" | "scoring.stale_ms" => 1..=3_600_000,
         "server.drain_grace_ms" => 0..=600_000,
-        "server.concurrency_max" | "scoring.batch_max" => 1..=100_000,
+        "server.concurrency_max" => 1..=100_000,
         "cache.capacity_bytes" => 1_048_576..=1_099_511_627_776,
         "cache.ttl_ms" => 1_000..=86_400_000,
         key if key.ends_with(".keep_changes_days") => 1..=3_650,
@@ -104,6 +105,12 @@ pub(super) fn together(settings: &Settings) -> Result<(), (&'static str, String)
         return Err((
             "secrets.id_secret_file",
             "secrets.id_secret is set too; keep one of them".to_owned(),
+        ));
+    }
+    if settings.scoring.feed_key.is_set() && !settings.scoring.feed_key_file.is_empty() {
+        return Err((
+            "scoring.feed_key_file",
+            "scoring.feed_key is set too; keep one of them".to_owned(),
         ));
     }
     for (index, key) in settings.identity.keys.iter().enumerate() {

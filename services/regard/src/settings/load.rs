@@ -13,7 +13,7 @@ use crate::failure::usage;
 const DEFAULTS: &str = include_str!("default.toml");
 const PREFIX: &str = "REGARD_";
 /// Variables that are arguments, not settings.
-const ARGUMENTS: &[&str] = &["REGARD_CONFIG"];
+const ARGUMENTS: &[&str] = &["REGARD_CONFIG", "REGARD_ADDRESS", "REGARD_KEY"];
 
 /// What the layers above the defaults are made from.
 #[derive(Debug, Clone, Default)]

@@ -10,6 +10,12 @@ use serde::Deserialize;
 pub struct Secret(String);
 
 impl Secret {
+    /// A secret from elsewhere.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -40,7 +46,7 @@ pub const HIDDEN: &str = "***";
 #[must_use]
 pub fn is_secret(key: &str) -> bool {
     let name = key.rsplit(['.', ']']).next().unwrap_or(key);
-    matches!(name, "key" | "id_secret")
+    matches!(name, "key" | "id_secret" | "feed_key")
 }
 
 /// A text as it may be shown: secrets hidden, and the password of a URL.

@@ -34,7 +34,6 @@ pub struct Data {
 pub struct Server {
     pub listen: String,
     pub metrics_listen: String,
-    pub message_max_bytes: u64,
     pub default_deadline_ms: u64,
     pub drain_grace_ms: u64,
     pub concurrency_max: u32,
@@ -116,9 +115,10 @@ pub struct Database {
 pub struct Scoring {
     pub database: Database,
     pub stale_ms: u64,
-    pub batch_max: u32,
     pub customer_address: String,
     pub feedback_address: String,
+    pub feed_key: Secret,
+    pub feed_key_file: String,
 }
 
 /// `[cache]`

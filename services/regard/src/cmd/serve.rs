@@ -1,0 +1,105 @@
+//! `regard serve`: the services, until a signal stops them.
+
+use std::io::{Write as _, stdout};
+
+use clap::Args;
+use regard_server::{LogFormat, LogSettings, init_logs, stop_signal};
+
+use super::config::SettingsArgs;
+use crate::settings::{self, Settings};
+use crate::suite::{Start, Suite, Which, runtime};
+
+/// Arguments of `regard serve`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without settings everything lies in the data folder: one SQLite file a service, the cache in the process, and \
+the secret from which ids follow. `regard config` shows all settings."
+)]
+pub struct Serve {
+    /// Services of this process [default: all].
+    #[arg(value_enum)]
+    services: Vec<Which>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Fill an empty suite with the demo's data, stay up, and print calls to try.
+    #[arg(long)]
+    demo: bool,
+    /// Folder of the demo's data files [default: tests/data of the repository].
+    #[arg(long, value_name = "FOLDER", requires = "demo")]
+    data_dir: Option<std::path::PathBuf>,
+    /// Let callers without a key come from other machines: whoever reaches the address may do everything in the tenant
+    /// "default".
+    #[arg(long)]
+    insecure_allow_default: bool,
+}
+
+impl Serve {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Settings that do not fit, stores that cannot be opened, an address that cannot be taken.
+    pub fn run(self) -> anyhow::Result<()> {
+        let loaded = self.settings.load()?;
+        let settings = loaded.settings;
+        start_logs(&settings)?;
+        let mut services = if self.services.is_empty() {
+            Which::ALL.to_vec()
+        } else {
+            self.services.clone()
+        };
+        services.sort_unstable();
+        services.dedup();
+        runtime()?.block_on(Box::pin(async {
+            if self.demo {
+                return crate::demo::serve(
+                    settings,
+                    self.data_dir.as_deref(),
+                    self.insecure_allow_default,
+                )
+                .await;
+            }
+            let suite = Suite::start(Start {
+                settings: &settings,
+                services: &services,
+                insecure_default: self.insecure_allow_default,
+            })
+            .await?;
+            announce(&suite, &services)?;
+            stop_signal().await;
+            suite.stop().await;
+            Ok(())
+        }))
+    }
+}
+
+fn announce(suite: &Suite, services: &[Which]) -> anyhow::Result<()> {
+    let names: Vec<&str> = services.iter().map(|which| which.name()).collect();
+    let mut out = stdout().lock();
+    if let Some(address) = suite.address() {
+        writeln!(
+            out,
+            "regard serves {} at http://{address}",
+            names.join(", ")
+        )?;
+    }
+    if let Some(address) = suite.metrics_address() {
+        writeln!(out, "figures at http://{address}/metrics")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Logs as the settings say.
+///
+/// # Errors
+/// A level that is none.
+pub fn start_logs(settings: &Settings) -> anyhow::Result<()> {
+    let logs = LogSettings {
+        level: settings.log.level.clone(),
+        format: match settings.log.format {
+            settings::LogFormat::Pretty => LogFormat::Pretty,
+            settings::LogFormat::Json => LogFormat::Json,
+        },
+    };
+    Ok(init_logs(&logs, "log")?)
+}

@@ -1,0 +1,152 @@
+//! What the commands that call a running suite share: where it is, who calls, and how customers are named.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use regard_client::{Client, Options, describe};
+use regard_proto::common::v1::{CustomerRef, SourceKey, customer_ref};
+use regard_proto::types::Date;
+use regard_types::Day;
+use tonic::Status;
+
+use crate::failure::usage;
+
+/// Where the suite answers, and who calls.
+#[derive(Debug, Clone, Args)]
+pub struct Server {
+    /// Address of the suite.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "REGARD_ADDRESS",
+        default_value = "http://127.0.0.1:7400"
+    )]
+    server: String,
+    /// Key of the caller; none for the tenant "default" of a suite that allows it.
+    #[arg(long, value_name = "KEY", env = "REGARD_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// File that contains the key.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// Connects.
+    ///
+    /// # Errors
+    /// No address, no server there, or a key that cannot be read.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let api_key = match &self.key_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("--key-file: cannot read {}", path.display()))?;
+                Some(text.trim().to_owned())
+            }
+            None => self.key.clone().filter(|key| !key.is_empty()),
+        };
+        let options = Options {
+            api_key,
+            ..Options::default()
+        };
+        Ok(Client::connect(&self.server, &options).await?)
+    }
+}
+
+/// One thread is enough for a caller.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the caller's thread")
+}
+
+/// A status as an error for people.
+// By value, so that it stands in `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+pub fn refused(status: Status) -> anyhow::Error {
+    anyhow!("{}", describe(&status))
+}
+
+/// The field of a message that a server always fills.
+///
+/// # Errors
+/// It did not.
+pub fn given<T>(field: Option<T>, name: &str) -> anyhow::Result<T> {
+    field.ok_or_else(|| anyhow!("the server's answer has no {name}; is it another version?"))
+}
+
+/// A customer by a key.
+#[must_use]
+pub fn customer_key(source: &str, external_id: &str) -> CustomerRef {
+    CustomerRef {
+        customer: Some(customer_ref::Customer::Key(key(source, external_id))),
+    }
+}
+
+/// A key.
+#[must_use]
+pub fn key(source: &str, external_id: &str) -> SourceKey {
+    SourceKey {
+        source: source.to_owned(),
+        external_id: external_id.to_owned(),
+    }
+}
+
+/// A customer as typed: a UUID, `source:id`, or an id of the usual source.
+#[must_use]
+pub fn customer(text: &str, usual: &str) -> CustomerRef {
+    if uuid::Uuid::try_parse(text).is_ok() {
+        return CustomerRef {
+            customer: Some(customer_ref::Customer::Id(text.to_owned())),
+        };
+    }
+    match text.split_once(':') {
+        Some((source, id)) => customer_key(source, id),
+        None => customer_key(usual, text),
+    }
+}
+
+/// A day as typed.
+///
+/// # Errors
+/// It is none.
+pub fn typed_day(flag: &str, text: Option<&str>) -> anyhow::Result<Option<Day>> {
+    text.map(|text| Day::parse(text).map_err(|e| usage(format!("{flag} {text}: {e}"))))
+        .transpose()
+}
+
+/// A day as typed, for the wire.
+///
+/// # Errors
+/// It is none.
+pub fn day(flag: &str, text: Option<&str>) -> anyhow::Result<Option<Date>> {
+    Ok(typed_day(flag, text)?.map(date))
+}
+
+/// A day on the wire.
+#[must_use]
+pub fn date(day: Day) -> Date {
+    regard_server::wire::date(day)
+}
+
+/// A day of the wire as text; a dash where there is none.
+#[must_use]
+pub fn day_text(date: Option<&Date>) -> String {
+    date.map_or_else(
+        || "–".to_owned(),
+        |d| format!("{:04}-{:02}-{:02}", d.year, d.month, d.day),
+    )
+}
+
+/// Digits of the minor unit of the tenant's currency; 2 where the caller may not ask.
+pub async fn places(client: &Client) -> i32 {
+    let request = regard_proto::customer::v1::GetTenantRequest::default();
+    let tenant = client.tenants().get_tenant(request).await;
+    let currency = tenant.ok().and_then(|t| t.into_inner().tenant);
+    let currency = currency.and_then(|t| regard_types::Currency::parse(&t.currency).ok());
+    currency.map_or(2, |c| i32::try_from(c.digits()).unwrap_or(2))
+}

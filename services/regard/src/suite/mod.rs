@@ -1,0 +1,144 @@
+//! The suite as one process runs it: which services, on which stores, behind which door.
+
+mod identity;
+mod secret;
+mod services;
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use anyhow::{Context as _, anyhow, bail};
+use regard_client::{Client, Options};
+use regard_server::{Pipe, Running, ServerSettings, Shared};
+use regard_types::Clock;
+
+pub use services::Which;
+
+use crate::settings::Settings;
+
+/// A suite that runs. [`Suite::stop`] ends it in order.
+pub struct Suite {
+    running: Running,
+    pipe: Pipe,
+}
+
+/// How a suite is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// The configuration in effect.
+    pub settings: &'a Settings,
+    /// The services of this process.
+    pub services: &'a [Which],
+    /// Whether callers without a key may come from other machines.
+    pub insecure_default: bool,
+}
+
+impl Suite {
+    /// Opens stores and services and begins to serve. An empty `server.listen` serves this process only.
+    ///
+    /// # Errors
+    /// What cannot be opened, or must not be served as asked; each names its setting.
+    pub async fn start(start: Start<'_>) -> anyhow::Result<Self> {
+        let settings = start.settings;
+        let server = server_settings(settings)?;
+        refuse_open_door(settings, &server, start.insecure_default)?;
+        let ids = secret::id_secret(settings, start.services)?;
+        let identity = identity::identity(settings, &ids)?;
+        let pipe = Pipe::new();
+        let shared = Shared {
+            clock: Clock::System,
+            ids,
+        };
+        let services = services::open(settings, start.services, &shared, &pipe).await?;
+        let running = Running::start(services, &server, identity, &pipe).await?;
+        Ok(Self { running, pipe })
+    }
+
+    /// Where gRPC listens; none if it serves this process only.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.running.address()
+    }
+
+    /// Where the page of figures is.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.running.metrics_address()
+    }
+
+    /// A client through memory: the same edge as over TCP, without a port.
+    ///
+    /// # Errors
+    /// The key cannot be sent.
+    pub fn client(&self, key: &str) -> anyhow::Result<Client> {
+        let options = Options {
+            api_key: (!key.is_empty()).then(|| key.to_owned()),
+            ..Options::default()
+        };
+        Ok(Client::over(self.pipe.channel(), &options)?)
+    }
+
+    /// Ends in order and in bounded time.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// Many threads, so that a model that is fitted keeps no caller waiting.
+///
+/// # Errors
+/// The system gives no threads.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads that serve")
+}
+
+fn server_settings(settings: &Settings) -> anyhow::Result<ServerSettings> {
+    let server = &settings.server;
+    let concurrency = usize::try_from(server.concurrency_max)?;
+    Ok(ServerSettings {
+        listen: resolved("server.listen", &server.listen)?,
+        metrics_listen: resolved("server.metrics_listen", &server.metrics_listen)?,
+        deadline_ms: server.default_deadline_ms,
+        max_calls: concurrency,
+        max_streams: concurrency,
+        grace_ms: server.drain_grace_ms,
+        ..ServerSettings::default()
+    })
+}
+
+/// `localhost:7400` as an address of numbers.
+fn resolved(key: &str, text: &str) -> anyhow::Result<String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let mut found = text
+        .to_socket_addrs()
+        .with_context(|| format!("{key}: {text} is no address of this machine"))?;
+    let first = found
+        .next()
+        .ok_or_else(|| anyhow!("{key}: {text} is no address of this machine"))?;
+    Ok(first.to_string())
+}
+
+/// A caller without a key has every permission of its tenant: such a door stays on this machine.
+fn refuse_open_door(
+    settings: &Settings,
+    server: &ServerSettings,
+    insecure: bool,
+) -> anyhow::Result<()> {
+    let far = server
+        .listen
+        .parse::<SocketAddr>()
+        .is_ok_and(|address| !address.ip().is_loopback());
+    if far && settings.identity.allow_default && !insecure {
+        bail!(
+            "server.listen is {}, which other machines reach, and identity.allow_default lets every caller without a key do \
+             everything in the tenant \"default\". Set identity.allow_default = false and give keys in identity.keys; or, where \
+             all who reach it may do that, add --insecure-allow-default",
+            server.listen
+        );
+    }
+    Ok(())
+}
