@@ -72,7 +72,11 @@ impl Core {
     #[must_use]
     pub fn key(&self, tenant: TenantId, stamp: i64, arrival: Uuid) -> Key {
         let generation = self.generation.load(Ordering::Acquire).unsigned_abs();
-        let slot = Slot::new("scores", CACHE_SCHEMA, self.store ^ generation.rotate_left(32));
+        let slot = Slot::new(
+            "scores",
+            CACHE_SCHEMA,
+            self.store ^ generation.rotate_left(32),
+        );
         slot.key(tenant.0, stamp.unsigned_abs(), arrival)
     }
 
@@ -86,7 +90,11 @@ impl Core {
     pub fn held(&self, name: &'static str, until: Instant) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.insert(name, until);
-        let least = WRITERS.iter().map(|name| held.get(name).copied()).min().flatten();
+        let least = WRITERS
+            .iter()
+            .map(|name| held.get(name).copied())
+            .min()
+            .flatten();
         if let Some(until) = least.and_then(|least| least.checked_sub(CLOCK_MARGIN)) {
             self.cache.alone_until(until);
         }
@@ -94,7 +102,13 @@ impl Core {
 
     /// A lease is another replica's now.
     pub fn lost(&self, name: &'static str) {
-        if self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(name).is_some() {
+        if self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name)
+            .is_some()
+        {
             self.cache.not_alone();
         }
     }
@@ -106,12 +120,18 @@ impl Core {
     pub async fn serving(&self, tx: &Tx, tenant: &TenantState) -> Result<Arc<Serving>, StoreError> {
         {
             let known = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(serving) = known.get(&tenant.tenant).filter(|s| s.version == tenant.models) {
+            if let Some(serving) = known
+                .get(&tenant.tenant)
+                .filter(|s| s.version == tenant.models)
+            {
                 return Ok(serving.clone());
             }
         }
         let serving = Arc::new(model::store::serving(tx, tenant.tenant, tenant.models).await?);
-        self.serving.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.tenant, serving.clone());
+        self.serving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(tenant.tenant, serving.clone());
         Ok(serving)
     }
 }

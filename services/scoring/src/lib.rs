@@ -47,7 +47,11 @@ impl Settings {
     /// The defaults for a database, without Redis.
     #[must_use]
     pub fn new(database: DatabaseSettings) -> Self {
-        Self { database, cache: regard_cache::Settings::default(), redis_url: String::new() }
+        Self {
+            database,
+            cache: regard_cache::Settings::default(),
+            redis_url: String::new(),
+        }
     }
 }
 
@@ -58,13 +62,25 @@ const CHECKPOINT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The store cannot be reached or is not as expected; a shipped definition is unsound; the Redis url is none.
-pub async fn open(settings: Settings, shared: Shared, sources: Vec<Source>) -> Result<Service, Fault> {
+pub async fn open(
+    settings: Settings,
+    shared: Shared,
+    sources: Vec<Source>,
+) -> Result<Service, Fault> {
     let core = open_core(&settings, shared).await?;
     let grpc = Grpc::new()
-        .with(limited!(ScoreServiceServer::new(score::Scores::new(core.clone()))))
-        .with(limited!(ModelServiceServer::new(model::Models::new(core.clone()))))
-        .with(limited!(OperationServiceServer::new(operation::Operations::new(core.clone()))))
-        .with(limited!(MetricServiceServer::new(metric::Metrics::new(core.clone()))));
+        .with(limited!(ScoreServiceServer::new(score::Scores::new(
+            core.clone()
+        ))))
+        .with(limited!(ModelServiceServer::new(model::Models::new(
+            core.clone()
+        ))))
+        .with(limited!(OperationServiceServer::new(
+            operation::Operations::new(core.clone())
+        )))
+        .with(limited!(MetricServiceServer::new(metric::Metrics::new(
+            core.clone()
+        ))));
     let db = core.db.clone();
     let mut service = Service::new("scoring", grpc).ready(move || {
         let db = db.clone();
@@ -83,13 +99,34 @@ pub async fn open(settings: Settings, shared: Shared, sources: Vec<Source>) -> R
 pub async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fault> {
     let book = Book::shipped().map_err(Fault::bug)?;
     let steps = migration::steps();
-    let db = Database::open(&settings.database, regard_types::Service::Scoring, steps, shared.clock, shared.ids).await?;
+    let db = Database::open(
+        &settings.database,
+        regard_types::Service::Scoring,
+        steps,
+        shared.clock,
+        shared.ids,
+    )
+    .await?;
+    let tx = db.system().await?;
+    if follow::store::definitions_changed(&tx, book.fingerprint).await? {
+        // A release with other definitions: everything is scored again, the ranking included.
+        tenant::store::raise_stamps(&tx).await?;
+    }
+    tx.commit().await?;
     let redis = match settings.redis_url.as_str() {
         "" => None,
-        url => Some(Redis::open(url, &settings.cache).map_err(|e| Fault::new(Kind::Invalid, "FIELD_INVALID", e.to_string()))?),
+        url => Some(
+            Redis::open(url, &settings.cache)
+                .map_err(|e| Fault::new(Kind::Invalid, "FIELD_INVALID", e.to_string()))?,
+        ),
     };
     let shared_cache = redis.is_some();
-    Ok(Core::new(db, book, Tiered::new(settings.cache, redis), shared_cache))
+    Ok(Core::new(
+        db,
+        book,
+        Tiered::new(settings.cache, redis),
+        shared_cache,
+    ))
 }
 
 /// What runs by itself.
@@ -97,7 +134,9 @@ pub fn jobs(core: &Arc<Core>, sources: Vec<Source>) -> Vec<Job> {
     let mut jobs = Vec::new();
     for source in sources {
         let core = core.clone();
-        jobs.push(Job::restarting("follow", move || follow::run(core.clone(), source.clone())));
+        jobs.push(Job::restarting("follow", move || {
+            follow::run(core.clone(), source.clone())
+        }));
     }
     let of = |name, run: fn(Arc<Core>) -> regard_server::BoxFuture<()>| {
         let core = core.clone();
@@ -105,7 +144,9 @@ pub fn jobs(core: &Arc<Core>, sources: Vec<Source>) -> Vec<Job> {
     };
     jobs.push(of("roll", |core| Box::pin(roll::run(core))));
     jobs.push(of("operations", |core| Box::pin(operation::run(core))));
-    jobs.push(of("cache watch", |core| Box::pin(follow::watch_cache(core))));
+    jobs.push(of("cache watch", |core| {
+        Box::pin(follow::watch_cache(core))
+    }));
     jobs.push(of("checkpoints", |core| Box::pin(checkpoints(core))));
     jobs
 }

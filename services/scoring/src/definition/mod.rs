@@ -41,22 +41,52 @@ pub struct Book {
 
 const SCORES: [(&str, &str); 7] = [
     ("rfm", include_str!("../../definitions/score/rfm.toml")),
-    ("p_alive", include_str!("../../definitions/score/p_alive.toml")),
-    ("expected_purchases", include_str!("../../definitions/score/expected_purchases.toml")),
-    ("no_purchase_13w", include_str!("../../definitions/score/no_purchase_13w.toml")),
-    ("residual_clv", include_str!("../../definitions/score/residual_clv.toml")),
-    ("historic_value", include_str!("../../definitions/score/historic_value.toml")),
-    ("satisfaction", include_str!("../../definitions/score/satisfaction.toml")),
+    (
+        "p_alive",
+        include_str!("../../definitions/score/p_alive.toml"),
+    ),
+    (
+        "expected_purchases",
+        include_str!("../../definitions/score/expected_purchases.toml"),
+    ),
+    (
+        "no_purchase_13w",
+        include_str!("../../definitions/score/no_purchase_13w.toml"),
+    ),
+    (
+        "residual_clv",
+        include_str!("../../definitions/score/residual_clv.toml"),
+    ),
+    (
+        "historic_value",
+        include_str!("../../definitions/score/historic_value.toml"),
+    ),
+    (
+        "satisfaction",
+        include_str!("../../definitions/score/satisfaction.toml"),
+    ),
 ];
 
 const METRICS: [(&str, &str); 7] = [
     ("nps", include_str!("../../definitions/metric/nps.toml")),
     ("csat", include_str!("../../definitions/metric/csat.toml")),
     ("ces", include_str!("../../definitions/metric/ces.toml")),
-    ("churn_period", include_str!("../../definitions/metric/churn_period.toml")),
-    ("lapsed_share", include_str!("../../definitions/metric/lapsed_share.toml")),
-    ("repeat_purchase_rate", include_str!("../../definitions/metric/repeat_purchase_rate.toml")),
-    ("revenue", include_str!("../../definitions/metric/revenue.toml")),
+    (
+        "churn_period",
+        include_str!("../../definitions/metric/churn_period.toml"),
+    ),
+    (
+        "lapsed_share",
+        include_str!("../../definitions/metric/lapsed_share.toml"),
+    ),
+    (
+        "repeat_purchase_rate",
+        include_str!("../../definitions/metric/repeat_purchase_rate.toml"),
+    ),
+    (
+        "revenue",
+        include_str!("../../definitions/metric/revenue.toml"),
+    ),
 ];
 
 impl Book {
@@ -80,7 +110,11 @@ impl Book {
             metrics.insert(name.to_owned(), definition);
         }
         let fingerprint = fingerprint(&scores);
-        Ok(Self { scores, metrics, fingerprint })
+        Ok(Self {
+            scores,
+            metrics,
+            fingerprint,
+        })
     }
 
     /// The place of a score in the book.
@@ -99,8 +133,16 @@ impl Book {
 
 /// FNV-1a, 64 bits: the same in every build.
 fn fingerprint(scores: &[ScoreDefinition]) -> u64 {
-    let bytes = scores.iter().flat_map(|s| s.name.bytes().chain([0]).chain(s.version.bytes()).chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let bytes = scores.iter().flat_map(|s| {
+        s.name
+            .bytes()
+            .chain([0])
+            .chain(s.version.bytes())
+            .chain([0])
+    });
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, DefinitionError> {

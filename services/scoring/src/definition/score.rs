@@ -102,24 +102,40 @@ impl ScoreDefinition {
             if value > low && value <= high {
                 Ok(())
             } else {
-                Err(format!("method.{key} is {value}, expected more than {low} and at most {high}"))
+                Err(format!(
+                    "method.{key} is {value}, expected more than {low} and at most {high}"
+                ))
             }
         };
         match &self.method {
             Method::Rfm | Method::HistoricValue | Method::PAlive { .. } => Ok(()),
-            Method::ExpectedPurchases { horizon_weeks, interval_level, .. } => {
+            Method::ExpectedPurchases {
+                horizon_weeks,
+                interval_level,
+                ..
+            } => {
                 within("horizon_weeks", *horizon_weeks, 0.0, 520.0)?;
                 within("interval_level", *interval_level, 0.0, 0.999)
             }
-            Method::NoPurchase { horizon_weeks, .. } => within("horizon_weeks", *horizon_weeks, 0.0, 520.0),
-            Method::ResidualClv { annual_rate, .. } => within("annual_rate", *annual_rate, -1e-9, 10.0),
-            Method::Satisfaction { window_days, minimum_weight, weights } => {
+            Method::NoPurchase { horizon_weeks, .. } => {
+                within("horizon_weeks", *horizon_weeks, 0.0, 520.0)
+            }
+            Method::ResidualClv { annual_rate, .. } => {
+                within("annual_rate", *annual_rate, -1e-9, 10.0)
+            }
+            Method::Satisfaction {
+                window_days,
+                minimum_weight,
+                weights,
+            } => {
                 within("window_days", f64::from(*window_days), 0.0, 3660.0)?;
                 within("minimum_weight", *minimum_weight, 0.0, 1.0)?;
                 if weights.is_empty() {
                     return Err("method.weights is empty, expected at least one dimension".into());
                 }
-                weights.iter().try_for_each(|(k, w)| within(&format!("weights.{k}"), *w, 0.0, 1e6))
+                weights
+                    .iter()
+                    .try_for_each(|(k, w)| within(&format!("weights.{k}"), *w, 0.0, 1e6))
             }
         }
     }

@@ -12,7 +12,12 @@ const COLUMNS: &str = "customer, kind, record, version, part, lane, position, oc
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn insert(tx: &Tx, tenant: TenantId, load: i64, events: &[Event]) -> Result<(), StoreError> {
+pub async fn insert(
+    tx: &Tx,
+    tenant: TenantId,
+    load: i64,
+    events: &[Event],
+) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
@@ -27,21 +32,53 @@ pub async fn insert(tx: &Tx, tenant: TenantId, load: i64, events: &[Event]) -> R
         ("version", numbers(|e| e.version)),
         ("part", numbers(|e| i64::from(e.part))),
         ("lane", numbers(|e| i64::from(e.lane))),
-        ("position", numbers(|e| i64::try_from(e.position).unwrap_or(i64::MAX))),
+        (
+            "position",
+            numbers(|e| i64::try_from(e.position).unwrap_or(i64::MAX)),
+        ),
         ("occurred", numbers(|e| e.occurred.0)),
         ("recorded", numbers(|e| e.recorded.0)),
-        ("live", ColumnData::Flag(events.iter().map(|e| e.live).collect())),
-        ("anonymous", ColumnData::Flag(events.iter().map(|e| e.anonymous).collect())),
+        (
+            "live",
+            ColumnData::Flag(events.iter().map(|e| e.live).collect()),
+        ),
+        (
+            "anonymous",
+            ColumnData::Flag(events.iter().map(|e| e.anonymous).collect()),
+        ),
         ("value", numbers(|e| e.value)),
         ("aux", numbers(|e| e.aux)),
-        ("link", ColumnData::from(events.iter().map(|e| e.link).collect::<Vec<_>>())),
-        ("metric", ColumnData::Str(events.iter().map(|e| e.metric.as_str()).collect())),
-        ("dimension", ColumnData::Str(events.iter().map(|e| e.dimension.as_str()).collect())),
-        ("question", ColumnData::Str(events.iter().map(|e| e.question.as_str()).collect())),
-        ("channel", ColumnData::OptStr(events.iter().map(|e| e.channel.map(Channel::as_str)).collect())),
+        (
+            "link",
+            ColumnData::from(events.iter().map(|e| e.link).collect::<Vec<_>>()),
+        ),
+        (
+            "metric",
+            ColumnData::Str(events.iter().map(|e| e.metric.as_str()).collect()),
+        ),
+        (
+            "dimension",
+            ColumnData::Str(events.iter().map(|e| e.dimension.as_str()).collect()),
+        ),
+        (
+            "question",
+            ColumnData::Str(events.iter().map(|e| e.question.as_str()).collect()),
+        ),
+        (
+            "channel",
+            ColumnData::OptStr(
+                events
+                    .iter()
+                    .map(|e| e.channel.map(Channel::as_str))
+                    .collect(),
+            ),
+        ),
     ];
-    let key = ["tenant", "customer", "kind", "record", "version", "part", "load"];
-    tx.bulk_insert("event", &columns, Conflict::Ignore { key: &key }).await?;
+    let key = [
+        "tenant", "customer", "kind", "record", "version", "part", "load",
+    ];
+    tx.bulk_insert("event", &columns, Conflict::Ignore { key: &key })
+        .await?;
     Ok(())
 }
 
@@ -49,9 +86,26 @@ pub async fn insert(tx: &Tx, tenant: TenantId, load: i64, events: &[Event]) -> R
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn of_customers(tx: &Tx, tenant: TenantId, loads: Loads, arrivals: &[Uuid]) -> Result<Vec<Event>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM event WHERE tenant = $1 AND load IN ($2, $3) AND customer {{in}}");
-    let rows = tx.fetch_in(&sql, vec![tenant.0.into(), loads.customer.into(), loads.feedback.into()], arrivals).await?;
+pub async fn of_customers(
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    arrivals: &[Uuid],
+) -> Result<Vec<Event>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM event WHERE tenant = $1 AND load IN ($2, $3) AND customer {{in}}"
+    );
+    let rows = tx
+        .fetch_in(
+            &sql,
+            vec![
+                tenant.0.into(),
+                loads.customer.into(),
+                loads.feedback.into(),
+            ],
+            arrivals,
+        )
+        .await?;
     rows.iter().map(read).collect()
 }
 
@@ -68,11 +122,25 @@ pub struct Loads {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn merges_of(tx: &Tx, tenant: TenantId, loads: Loads, customers: &[Uuid]) -> Result<Vec<Edge>, StoreError> {
+pub async fn merges_of(
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    customers: &[Uuid],
+) -> Result<Vec<Edge>, StoreError> {
     let mut edges = Vec::new();
     for column in ["customer", "link"] {
-        let sql = format!("SELECT customer, link, record, version, live FROM event WHERE tenant = $1 AND load = $2 AND kind = 4 AND {column} {{in}}");
-        for row in tx.fetch_in(&sql, vec![tenant.0.into(), loads.customer.into()], customers).await? {
+        let sql = format!(
+            "SELECT customer, link, record, version, live FROM event WHERE tenant = $1 AND load = $2 AND kind = 4 AND {column} {{in}}"
+        );
+        for row in tx
+            .fetch_in(
+                &sql,
+                vec![tenant.0.into(), loads.customer.into()],
+                customers,
+            )
+            .await?
+        {
             edges.push(Edge {
                 from: row.get(0)?,
                 into: row.get(1)?,
@@ -103,7 +171,10 @@ pub struct Edge {
 /// Reads a row of [`COLUMNS`].
 fn read(row: &Row) -> Result<Event, StoreError> {
     let kind: i64 = row.get(1)?;
-    let kind = i32::try_from(kind).ok().and_then(Kind::of).ok_or_else(|| StoreError::corrupt("an event of no known kind"))?;
+    let kind = i32::try_from(kind)
+        .ok()
+        .and_then(Kind::of)
+        .ok_or_else(|| StoreError::corrupt("an event of no known kind"))?;
     let channel: Option<String> = row.get(17)?;
     Ok(Event {
         customer: CustomerId(row.get(0)?),
@@ -131,7 +202,14 @@ fn read(row: &Row) -> Result<Event, StoreError> {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn page(tx: &Tx, tenant: TenantId, loads: Loads, after: Option<Uuid>, customers: i64, kinds: &[Kind]) -> Result<Vec<Event>, StoreError> {
+pub async fn page(
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    after: Option<Uuid>,
+    customers: i64,
+    kinds: &[Kind],
+) -> Result<Vec<Event>, StoreError> {
     let kinds: Vec<String> = kinds.iter().map(|k| k.number().to_string()).collect();
     let after = after.unwrap_or(Uuid::nil());
     // The last customer of the page first, so that no customer is cut in two.
@@ -141,6 +219,16 @@ pub async fn page(tx: &Tx, tenant: TenantId, loads: Loads, after: Option<Uuid>, 
          ORDER BY customer",
         kinds.join(", "),
     );
-    let rows = tx.fetch(sql, vec![tenant.0.into(), loads.customer.into(), loads.feedback.into(), after.into()]).await?;
+    let rows = tx
+        .fetch(
+            sql,
+            vec![
+                tenant.0.into(),
+                loads.customer.into(),
+                loads.feedback.into(),
+                after.into(),
+            ],
+        )
+        .await?;
     rows.iter().map(read).collect()
 }

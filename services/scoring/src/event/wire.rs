@@ -84,10 +84,7 @@ pub fn decode_customer(change: customer::Change) -> Result<(Uuid, Told), BadChan
         record: event.record.to_string(),
         what: "no measures",
     };
-    let record = change
-        .measures
-        .and_then(|m| m.record)
-        .ok_or_else(missing)?;
+    let record = change.measures.and_then(|m| m.record).ok_or_else(missing)?;
     let event = match record {
         Record::Customer(m) => Event {
             kind: Kind::Customer,
@@ -143,10 +140,7 @@ pub fn decode_feedback(change: feedback::Change) -> Result<(Uuid, Told), BadChan
         record: event.record.to_string(),
         what: "no measures",
     };
-    let record = change
-        .measures
-        .and_then(|m| m.record)
-        .ok_or_else(missing)?;
+    let record = change.measures.and_then(|m| m.record).ok_or_else(missing)?;
     let events = match record {
         Record::Survey(_) => return Ok((tenant, Told::Nothing)),
         Record::Response(m) => answers(&event, m)?,
@@ -202,5 +196,7 @@ fn answers(base: &Event, m: feedback::ResponseMeasures) -> Result<Vec<Event>, Ba
 /// The channel of a wire number; none if it is not stated or newer than this program.
 #[must_use]
 pub fn channel(number: i32) -> Option<Channel> {
-    regard_server::wire::channel("channel", number).ok().flatten()
+    regard_server::wire::channel("channel", number)
+        .ok()
+        .flatten()
 }

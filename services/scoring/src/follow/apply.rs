@@ -39,7 +39,13 @@ const TRIES: u32 = 8;
 ///
 /// # Errors
 /// [`ApplyError`]; the batch can be read and applied again.
-pub async fn apply(core: &Core, feed: Service, load: i64, lease: (&Lease, i64), batch: &Gathered) -> Result<(Vec<Scored>, Vector), ApplyError> {
+pub async fn apply(
+    core: &Core,
+    feed: Service,
+    load: i64,
+    lease: (&Lease, i64),
+    batch: &Gathered,
+) -> Result<(Vec<Scored>, Vector), ApplyError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -52,7 +58,13 @@ pub async fn apply(core: &Core, feed: Service, load: i64, lease: (&Lease, i64), 
     }
 }
 
-async fn apply_once(core: &Core, feed: Service, load: i64, lease: (&Lease, i64), batch: &Gathered) -> Result<(Vec<Scored>, Vector), ApplyError> {
+async fn apply_once(
+    core: &Core,
+    feed: Service,
+    load: i64,
+    lease: (&Lease, i64),
+    batch: &Gathered,
+) -> Result<(Vec<Scored>, Vector), ApplyError> {
     let tx = core.db.system().await?;
     if !lease.0.holds(&tx, lease.1).await? {
         return Err(ApplyError::Lost);
@@ -81,7 +93,14 @@ async fn apply_once(core: &Core, feed: Service, load: i64, lease: (&Lease, i64),
 }
 
 /// Adds a tenant's events, regroups by its merge edges, and folds and scores the customers that are touched.
-async fn take(core: &Core, tx: &Tx, tenant: TenantId, loads: Loads, load: i64, events: &[Event]) -> Result<Vec<Scored>, ApplyError> {
+async fn take(
+    core: &Core,
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    load: i64,
+    events: &[Event],
+) -> Result<Vec<Scored>, ApplyError> {
     let arrivals = add(tx, tenant, load, events).await?;
     let merged: Vec<Uuid> = merged(events);
     let regrouping = group::store::regroup_if(tx, tenant, loads, &merged).await?;
@@ -93,29 +112,49 @@ async fn take(core: &Core, tx: &Tx, tenant: TenantId, loads: Loads, load: i64, e
     let before = group::store::canonical_of(tx, tenant, &arrivals).await?;
     let mut customers: BTreeSet<Uuid> = before.values().copied().collect();
     customers.extend(&regrouping.customers);
-    let locked = summaries::lock(tx, tenant, &customers.iter().copied().collect::<Vec<_>>()).await?;
+    let locked =
+        summaries::lock(tx, tenant, &customers.iter().copied().collect::<Vec<_>>()).await?;
     // What was read before the locks may have changed until we held them.
     if group::store::canonical_of(tx, tenant, &arrivals).await? != before {
         return Err(ApplyError::Retry);
     }
-    if !merged.is_empty() && group::store::regroup_if(tx, tenant, loads, &merged).await? != regrouping {
+    if !merged.is_empty()
+        && group::store::regroup_if(tx, tenant, loads, &merged).await? != regrouping
+    {
         return Err(ApplyError::Retry);
     }
     group::store::set(tx, tenant, &regrouping.aliases).await?;
     let versions: BTreeMap<Uuid, i64> = locked.into_iter().collect();
     let regrouped: Vec<Uuid> = regrouping.customers.iter().copied().collect();
-    let least = regrouped.iter().filter_map(|c| versions.get(c)).copied().max().unwrap_or(0);
-    let others: Vec<Uuid> = customers.into_iter().filter(|c| !regrouping.customers.contains(c)).collect();
+    let least = regrouped
+        .iter()
+        .filter_map(|c| versions.get(c))
+        .copied()
+        .max()
+        .unwrap_or(0);
+    let others: Vec<Uuid> = customers
+        .into_iter()
+        .filter(|c| !regrouping.customers.contains(c))
+        .collect();
     let mut scored = refresh(core, tx, tenant, loads, &regrouped, Refold::All, least).await?;
     scored.extend(refresh(core, tx, tenant, loads, &others, Refold::All, 0).await?);
     Ok(scored)
 }
 
 /// Adds events and the rows that their customers need; the arrival ids.
-pub async fn add(tx: &Tx, tenant: TenantId, load: i64, events: &[Event]) -> Result<Vec<Uuid>, StoreError> {
+pub async fn add(
+    tx: &Tx,
+    tenant: TenantId,
+    load: i64,
+    events: &[Event],
+) -> Result<Vec<Uuid>, StoreError> {
     tenant::store::ensure(tx, tenant).await?;
     event::store::insert(tx, tenant, load, events).await?;
-    let mut arrivals: BTreeSet<Uuid> = events.iter().filter(|e| !e.anonymous).map(|e| e.customer.0).collect();
+    let mut arrivals: BTreeSet<Uuid> = events
+        .iter()
+        .filter(|e| !e.anonymous)
+        .map(|e| e.customer.0)
+        .collect();
     arrivals.extend(merged(events));
     let arrivals: Vec<Uuid> = arrivals.into_iter().collect();
     // Before any lock: these rows are never deleted, so that a lock finds them.
@@ -126,7 +165,10 @@ pub async fn add(tx: &Tx, tenant: TenantId, load: i64, events: &[Event]) -> Resu
 
 /// Both ends of the merge edges among some events.
 fn merged(events: &[Event]) -> Vec<Uuid> {
-    let ends = events.iter().filter(|e| e.kind == Kind::Merge).flat_map(|e| [Some(e.customer.0), e.link]);
+    let ends = events
+        .iter()
+        .filter(|e| e.kind == Kind::Merge)
+        .flat_map(|e| [Some(e.customer.0), e.link]);
     let ends: BTreeSet<Uuid> = ends.flatten().collect();
     ends.into_iter().collect()
 }

@@ -38,12 +38,25 @@ pub async fn checkpoint(core: &Core) -> Result<(), Fault> {
     let lanes = vector
         .marks()
         .iter()
-        .map(|m| LanePosition { feed: u32::from(m.feed), epoch: m.epoch, lane: u32::from(m.lane), position: m.position })
+        .map(|m| LanePosition {
+            feed: u32::from(m.feed),
+            epoch: m.epoch,
+            lane: u32::from(m.lane),
+            position: m.position,
+        })
         .collect();
     let sql = "INSERT INTO checkpoint (at, positions) VALUES ($1, $2) ON CONFLICT (at) DO NOTHING";
     let minute = now - now.rem_euclid(60_000_000);
-    tx.run(sql, vec![minute.into(), Positions { lanes }.encode_to_vec().into()]).await?;
-    tx.run("DELETE FROM checkpoint WHERE at < $1", vec![(now - KEPT).into()]).await?;
+    tx.run(
+        sql,
+        vec![minute.into(), Positions { lanes }.encode_to_vec().into()],
+    )
+    .await?;
+    tx.run(
+        "DELETE FROM checkpoint WHERE at < $1",
+        vec![(now - KEPT).into()],
+    )
+    .await?;
     tx.commit().await?;
     Ok(())
 }

@@ -21,8 +21,6 @@ pub struct Range {
 /// Messages that are applied together.
 #[derive(Debug, Default)]
 pub struct Gathered {
-    /// The feed's epoch.
-    pub epoch: Uuid,
     /// By lane.
     pub lanes: BTreeMap<u16, Range>,
     /// By tenant.
@@ -62,7 +60,13 @@ impl Gathered {
                 have.to = range.to;
                 have.nonce = range.nonce;
             }
-            Some(have) => return Err(GatherError::Gap { lane, have: have.to, found: range.from }),
+            Some(have) => {
+                return Err(GatherError::Gap {
+                    lane,
+                    have: have.to,
+                    found: range.from,
+                });
+            }
             None => {
                 self.lanes.insert(lane, range);
             }

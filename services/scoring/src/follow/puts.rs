@@ -19,7 +19,11 @@ pub async fn put(core: &Core, scored: &[Scored], vector: &Vector) -> bool {
     let mut entries = Vec::with_capacity(scored.len());
     for s in scored {
         for arrival in &s.arrivals {
-            let entry = Entry { version: s.version.unsigned_abs(), vector: vector.clone(), value: s.scores.clone().into() };
+            let entry = Entry {
+                version: s.version.unsigned_abs(),
+                vector: vector.clone(),
+                value: s.scores.clone().into(),
+            };
             entries.push((core.key(s.tenant, s.stamp, *arrival), entry));
         }
     }

@@ -37,14 +37,20 @@ pub async fn begin(core: &Core, feed: Service, lease: (&Lease, i64)) -> Result<L
     let load = store::begin(&tx, feed, true, tx.now().0).await?;
     if feed == Service::Customer {
         // A restored store may know older versions of the tenants: they count.
-        tx.run("UPDATE tenant_state SET record_version = 0", vec![]).await?;
+        tx.run("UPDATE tenant_state SET record_version = 0", vec![])
+            .await?;
     }
     tx.commit().await?;
     Ok(load)
 }
 
 /// Reads the snapshot from where it stopped last, and switches to it.
-pub async fn take(core: &Core, source: &Source, lease: (&Lease, i64), load: &Load) -> Result<(), FollowError> {
+pub async fn take(
+    core: &Core,
+    source: &Source,
+    lease: (&Lease, i64),
+    load: &Load,
+) -> Result<(), FollowError> {
     let mut parts = read(source, &load.resume).await?;
     while let Some(part) = parts.next().await {
         let part = part?;
@@ -69,7 +75,17 @@ async fn keep(core: &Core, lease: (&Lease, i64), load: i64, part: Part) -> Resul
         store::set_epoch(&tx, load, part.epoch).await?;
         for head in part.heads {
             let lane = u16::try_from(head.lane).map_err(|_| FollowError::Bad("lane"))?;
-            store::set_cursor(&tx, load, Cursor { lane, position: head.position, nonce: head.nonce, cached: head.position }).await?;
+            store::set_cursor(
+                &tx,
+                load,
+                Cursor {
+                    lane,
+                    position: head.position,
+                    nonce: head.nonce,
+                    cached: head.position,
+                },
+            )
+            .await?;
         }
     }
     for (tenant, events) in &rows.events {
@@ -84,7 +100,12 @@ async fn keep(core: &Core, lease: (&Lease, i64), load: i64, part: Part) -> Resul
 }
 
 /// The snapshot's events count from now on; every summary is folded again by the roll, or on read until then.
-async fn switch(core: &Core, feed: Service, lease: (&Lease, i64), load: i64) -> Result<(), FollowError> {
+async fn switch(
+    core: &Core,
+    feed: Service,
+    lease: (&Lease, i64),
+    load: i64,
+) -> Result<(), FollowError> {
     let tx = core.db.system().await?;
     fence(&tx, lease).await?;
     store::activate(&tx, feed, load).await?;
@@ -99,9 +120,18 @@ async fn switch(core: &Core, feed: Service, lease: (&Lease, i64), load: i64) -> 
 
 /// Works out every group anew from the merge edges that count.
 async fn regroup_all(tx: &Tx) -> Result<(), StoreError> {
-    tx.run("UPDATE alias SET canonical = arrival WHERE canonical <> arrival", vec![]).await?;
+    tx.run(
+        "UPDATE alias SET canonical = arrival WHERE canonical <> arrival",
+        vec![],
+    )
+    .await?;
     let loads = store::loads(tx).await?;
-    let rows = tx.fetch("SELECT tenant, customer, link FROM event WHERE kind = 4 AND load = $1", vec![loads.customer.into()]).await?;
+    let rows = tx
+        .fetch(
+            "SELECT tenant, customer, link FROM event WHERE kind = 4 AND load = $1",
+            vec![loads.customer.into()],
+        )
+        .await?;
     let mut ends: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
     for row in &rows {
         let ends = ends.entry(row.get(0)?).or_default();
@@ -119,7 +149,11 @@ async fn regroup_all(tx: &Tx) -> Result<(), StoreError> {
 }
 
 async fn fence(tx: &Tx, lease: (&Lease, i64)) -> Result<(), FollowError> {
-    if lease.0.holds(tx, lease.1).await? { Ok(()) } else { Err(ApplyError::Lost.into()) }
+    if lease.0.holds(tx, lease.1).await? {
+        Ok(())
+    } else {
+        Err(ApplyError::Lost.into())
+    }
 }
 
 async fn read(source: &Source, resume: &str) -> Result<Parts, FollowError> {
@@ -127,28 +161,52 @@ async fn read(source: &Source, resume: &str) -> Result<Parts, FollowError> {
     Ok(match source.feed {
         Service::Feedback => {
             let request = source.request(feedback::SnapshotChangesRequest { resume_token });
-            let mut client = feedback::change_service_client::ChangeServiceClient::new(source.channel.clone()).max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+            let mut client =
+                feedback::change_service_client::ChangeServiceClient::new(source.channel.clone())
+                    .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
             let stream = client.snapshot_changes(request).await?.into_inner();
             Box::pin(stream.map(|message| {
                 let m = message?;
-                let told = m.changes.into_iter().map(decode_feedback).collect::<Result<_, _>>()?;
+                let told = m
+                    .changes
+                    .into_iter()
+                    .map(decode_feedback)
+                    .collect::<Result<_, _>>()?;
                 part(&m.epoch, m.heads, told, m.resume_token, m.done)
             }))
         }
         Service::Customer | Service::Scoring => {
             let request = source.request(customer::SnapshotChangesRequest { resume_token });
-            let mut client = customer::change_service_client::ChangeServiceClient::new(source.channel.clone()).max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+            let mut client =
+                customer::change_service_client::ChangeServiceClient::new(source.channel.clone())
+                    .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
             let stream = client.snapshot_changes(request).await?.into_inner();
             Box::pin(stream.map(|message| {
                 let m = message?;
-                let told = m.changes.into_iter().map(decode_customer).collect::<Result<_, _>>()?;
+                let told = m
+                    .changes
+                    .into_iter()
+                    .map(decode_customer)
+                    .collect::<Result<_, _>>()?;
                 part(&m.epoch, m.heads, told, m.resume_token, m.done)
             }))
         }
     })
 }
 
-fn part(epoch: &str, heads: Vec<FeedCursor>, told: Vec<(Uuid, Told)>, resume: String, done: bool) -> Result<Part, FollowError> {
+fn part(
+    epoch: &str,
+    heads: Vec<FeedCursor>,
+    told: Vec<(Uuid, Told)>,
+    resume: String,
+    done: bool,
+) -> Result<Part, FollowError> {
     let epoch = Uuid::try_parse(epoch).map_err(|_| FollowError::Bad("epoch"))?;
-    Ok(Part { epoch, heads, told, resume, done })
+    Ok(Part {
+        epoch,
+        heads,
+        told,
+        resume,
+        done,
+    })
 }

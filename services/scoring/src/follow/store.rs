@@ -39,7 +39,9 @@ pub struct Cursor {
 pub async fn current(tx: &Tx, feed: Service) -> Result<Option<Load>, StoreError> {
     let sql = "SELECT no, epoch, CASE WHEN state = 'loading' THEN 1 ELSE 0 END, resume FROM load \
                WHERE feed = $1 AND state IN ('loading', 'active') ORDER BY no DESC LIMIT 1";
-    let Some(row) = tx.fetch_one(sql, vec![feed.as_str().into()]).await? else { return Ok(None) };
+    let Some(row) = tx.fetch_one(sql, vec![feed.as_str().into()]).await? else {
+        return Ok(None);
+    };
     let resume: Vec<u8> = row.get(3)?;
     let loading: i32 = row.get(2)?;
     Ok(Some(Load {
@@ -55,16 +57,36 @@ pub async fn current(tx: &Tx, feed: Service) -> Result<Option<Load>, StoreError>
 /// # Errors
 /// What the engine answers.
 pub async fn begin(tx: &Tx, feed: Service, loading: bool, now: i64) -> Result<Load, StoreError> {
-    tx.run("UPDATE load SET state = 'old' WHERE feed = $1 AND state = 'loading'", vec![feed.as_str().into()]).await?;
+    tx.run(
+        "UPDATE load SET state = 'old' WHERE feed = $1 AND state = 'loading'",
+        vec![feed.as_str().into()],
+    )
+    .await?;
     let state = if loading { "loading" } else { "active" };
     // Numbers of two feeds that begin at once must differ: they carry the feed in their last bit.
     let sql = "SELECT coalesce(max(no), 0) FROM load";
-    let last: i64 = tx.fetch_one(sql, vec![]).await?.ok_or(StoreError::Missing)?.get(0)?;
+    let last: i64 = tx
+        .fetch_one(sql, vec![])
+        .await?
+        .ok_or(StoreError::Missing)?
+        .get(0)?;
     let no = (last / 2 + 1) * 2 + i64::from(feed == Service::Feedback);
     let sql = "INSERT INTO load (no, feed, epoch, state, resume, created) VALUES ($1, $2, $3, $4, $5, $6)";
-    let values = vec![no.into(), feed.as_str().into(), Uuid::nil().into(), state.into(), Vec::<u8>::new().into(), now.into()];
+    let values = vec![
+        no.into(),
+        feed.as_str().into(),
+        Uuid::nil().into(),
+        state.into(),
+        Vec::<u8>::new().into(),
+        now.into(),
+    ];
     tx.run(sql, values).await?;
-    Ok(Load { no, epoch: Uuid::nil(), loading, resume: String::new() })
+    Ok(Load {
+        no,
+        epoch: Uuid::nil(),
+        loading,
+        resume: String::new(),
+    })
 }
 
 /// Notes the epoch of a load once it is known.
@@ -72,7 +94,11 @@ pub async fn begin(tx: &Tx, feed: Service, loading: bool, now: i64) -> Result<Lo
 /// # Errors
 /// What the engine answers.
 pub async fn set_epoch(tx: &Tx, load: i64, epoch: Uuid) -> Result<(), StoreError> {
-    tx.run("UPDATE load SET epoch = $2 WHERE no = $1", vec![load.into(), epoch.into()]).await?;
+    tx.run(
+        "UPDATE load SET epoch = $2 WHERE no = $1",
+        vec![load.into(), epoch.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -81,7 +107,11 @@ pub async fn set_epoch(tx: &Tx, load: i64, epoch: Uuid) -> Result<(), StoreError
 /// # Errors
 /// What the engine answers.
 pub async fn set_resume(tx: &Tx, load: i64, resume: &str) -> Result<(), StoreError> {
-    tx.run("UPDATE load SET resume = $2 WHERE no = $1", vec![load.into(), resume.as_bytes().to_vec().into()]).await?;
+    tx.run(
+        "UPDATE load SET resume = $2 WHERE no = $1",
+        vec![load.into(), resume.as_bytes().to_vec().into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -90,8 +120,16 @@ pub async fn set_resume(tx: &Tx, load: i64, resume: &str) -> Result<(), StoreErr
 /// # Errors
 /// What the engine answers.
 pub async fn activate(tx: &Tx, feed: Service, load: i64) -> Result<(), StoreError> {
-    tx.run("UPDATE load SET state = 'old' WHERE feed = $1 AND state = 'active'", vec![feed.as_str().into()]).await?;
-    tx.run("UPDATE load SET state = 'active' WHERE no = $1", vec![load.into()]).await?;
+    tx.run(
+        "UPDATE load SET state = 'old' WHERE feed = $1 AND state = 'active'",
+        vec![feed.as_str().into()],
+    )
+    .await?;
+    tx.run(
+        "UPDATE load SET state = 'active' WHERE no = $1",
+        vec![load.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -100,7 +138,12 @@ pub async fn activate(tx: &Tx, feed: Service, load: i64) -> Result<(), StoreErro
 /// # Errors
 /// What the engine answers.
 pub async fn an_old_one(tx: &Tx) -> Result<Option<i64>, StoreError> {
-    let row = tx.fetch_one("SELECT no FROM load WHERE state = 'old' ORDER BY no LIMIT 1", vec![]).await?;
+    let row = tx
+        .fetch_one(
+            "SELECT no FROM load WHERE state = 'old' ORDER BY no LIMIT 1",
+            vec![],
+        )
+        .await?;
     row.map(|row| row.get(0)).transpose()
 }
 
@@ -109,9 +152,15 @@ pub async fn an_old_one(tx: &Tx) -> Result<Option<i64>, StoreError> {
 /// # Errors
 /// What the engine answers.
 pub async fn remove(tx: &Tx, load: i64) -> Result<(), StoreError> {
-    tx.run("DELETE FROM event WHERE load = $1", vec![load.into()]).await?;
-    tx.run("DELETE FROM feed_cursor WHERE load = $1", vec![load.into()]).await?;
-    tx.run("DELETE FROM load WHERE no = $1 AND state = 'old'", vec![load.into()]).await?;
+    tx.run("DELETE FROM event WHERE load = $1", vec![load.into()])
+        .await?;
+    tx.run("DELETE FROM feed_cursor WHERE load = $1", vec![load.into()])
+        .await?;
+    tx.run(
+        "DELETE FROM load WHERE no = $1 AND state = 'old'",
+        vec![load.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -120,8 +169,14 @@ pub async fn remove(tx: &Tx, load: i64) -> Result<(), StoreError> {
 /// # Errors
 /// What the engine answers.
 pub async fn loads(tx: &Tx) -> Result<Loads, StoreError> {
-    let mut out = Loads { customer: -1, feedback: -1 };
-    for row in tx.fetch("SELECT feed, no FROM load WHERE state = 'active'", vec![]).await? {
+    let mut out = Loads {
+        customer: -1,
+        feedback: -1,
+    };
+    for row in tx
+        .fetch("SELECT feed, no FROM load WHERE state = 'active'", vec![])
+        .await?
+    {
         let feed: String = row.get(0)?;
         match Service::parse(&feed) {
             Some(Service::Customer) => out.customer = row.get(1)?,
@@ -137,10 +192,16 @@ pub async fn loads(tx: &Tx) -> Result<Loads, StoreError> {
 /// # Errors
 /// What the engine answers.
 pub async fn epochs(tx: &Tx) -> Result<Vec<(Service, Uuid)>, StoreError> {
-    let rows = tx.fetch("SELECT feed, epoch FROM load WHERE state = 'active'", vec![]).await?;
+    let rows = tx
+        .fetch(
+            "SELECT feed, epoch FROM load WHERE state = 'active'",
+            vec![],
+        )
+        .await?;
     let one = |row: &regard_database::Row| {
         let feed: String = row.get(0)?;
-        let feed = Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
+        let feed =
+            Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
         Ok((feed, row.get(1)?))
     };
     rows.iter().map(one).collect()
@@ -151,9 +212,15 @@ pub async fn epochs(tx: &Tx) -> Result<Vec<(Service, Uuid)>, StoreError> {
 /// # Errors
 /// What the engine answers.
 pub async fn cursors(tx: &Tx, load: i64) -> Result<Vec<Cursor>, StoreError> {
-    let rows = tx.fetch("SELECT lane, position, nonce, cached FROM feed_cursor WHERE load = $1 ORDER BY lane", vec![load.into()]).await?;
+    let rows = tx
+        .fetch(
+            "SELECT lane, position, nonce, cached FROM feed_cursor WHERE load = $1 ORDER BY lane",
+            vec![load.into()],
+        )
+        .await?;
     let one = |row: &regard_database::Row| {
-        let number = |column| -> Result<u64, StoreError> { Ok(row.get::<i64>(column)?.cast_unsigned()) };
+        let number =
+            |column| -> Result<u64, StoreError> { Ok(row.get::<i64>(column)?.cast_unsigned()) };
         Ok(Cursor {
             lane: u16::try_from(row.get::<i64>(0)?).map_err(StoreError::corrupt)?,
             position: number(1)?,
@@ -171,7 +238,16 @@ pub async fn cursors(tx: &Tx, load: i64) -> Result<Vec<Cursor>, StoreError> {
 pub async fn set_cursor(tx: &Tx, load: i64, cursor: Cursor) -> Result<(), StoreError> {
     let sql = "INSERT INTO feed_cursor (load, lane, position, nonce, cached) VALUES ($1, $2, $3, $4, $3) \
                ON CONFLICT (load, lane) DO UPDATE SET position = excluded.position, nonce = excluded.nonce, cached = excluded.cached";
-    tx.run(sql, vec![load.into(), i64::from(cursor.lane).into(), cursor.position.cast_signed().into(), cursor.nonce.cast_signed().into()]).await?;
+    tx.run(
+        sql,
+        vec![
+            load.into(),
+            i64::from(cursor.lane).into(),
+            cursor.position.cast_signed().into(),
+            cursor.nonce.cast_signed().into(),
+        ],
+    )
+    .await?;
     Ok(())
 }
 
@@ -179,14 +255,27 @@ pub async fn set_cursor(tx: &Tx, load: i64, cursor: Cursor) -> Result<(), StoreE
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn move_cursor(tx: &Tx, load: i64, lane: u16, from: u64, to: u64, nonce: u64) -> Result<bool, StoreError> {
+pub async fn move_cursor(
+    tx: &Tx,
+    load: i64,
+    lane: u16,
+    from: u64,
+    to: u64,
+    nonce: u64,
+) -> Result<bool, StoreError> {
     let sql = if from == 0 {
         "INSERT INTO feed_cursor (load, lane, position, nonce, cached) VALUES ($1, $2, $4, $5, 0) \
          ON CONFLICT (load, lane) DO UPDATE SET position = excluded.position, nonce = excluded.nonce WHERE feed_cursor.position = $3"
     } else {
         "UPDATE feed_cursor SET position = $4, nonce = $5 WHERE load = $1 AND lane = $2 AND position = $3"
     };
-    let values = vec![load.into(), i64::from(lane).into(), from.cast_signed().into(), to.cast_signed().into(), nonce.cast_signed().into()];
+    let values = vec![
+        load.into(),
+        i64::from(lane).into(),
+        from.cast_signed().into(),
+        to.cast_signed().into(),
+        nonce.cast_signed().into(),
+    ];
     Ok(tx.run(sql, values).await? == 1)
 }
 
@@ -196,7 +285,15 @@ pub async fn move_cursor(tx: &Tx, load: i64, lane: u16, from: u64, to: u64, nonc
 /// What the engine answers.
 pub async fn set_cached(tx: &Tx, load: i64, lane: u16, position: u64) -> Result<(), StoreError> {
     let sql = "UPDATE feed_cursor SET cached = $3 WHERE load = $1 AND lane = $2 AND cached < $3";
-    tx.run(sql, vec![load.into(), i64::from(lane).into(), position.cast_signed().into()]).await?;
+    tx.run(
+        sql,
+        vec![
+            load.into(),
+            i64::from(lane).into(),
+            position.cast_signed().into(),
+        ],
+    )
+    .await?;
     Ok(())
 }
 
@@ -209,7 +306,8 @@ pub async fn vector(tx: &Tx) -> Result<Vector, StoreError> {
     let mut marks = Vec::new();
     for row in tx.fetch(sql, vec![]).await? {
         let feed: String = row.get(0)?;
-        let feed = Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
+        let feed =
+            Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
         marks.push(Mark {
             feed: Mark::feed_of(feed),
             epoch: Mark::epoch_of(row.get(1)?),
@@ -225,10 +323,19 @@ pub async fn vector(tx: &Tx) -> Result<Vector, StoreError> {
 /// # Errors
 /// What the engine answers.
 pub async fn cache_state(tx: &Tx) -> Result<(i64, bool), StoreError> {
-    let row = tx.fetch_one("SELECT generation FROM cache_generation WHERE id = 1", vec![]).await?;
+    let row = tx
+        .fetch_one(
+            "SELECT generation FROM cache_generation WHERE id = 1",
+            vec![],
+        )
+        .await?;
     let generation = row.map_or(Ok(0), |row| row.get(0))?;
     let sql = "SELECT count(*) FROM load l JOIN feed_cursor c ON c.load = l.no WHERE l.state = 'active' AND c.cached < c.position";
-    let lagging: i64 = tx.fetch_one(sql, vec![]).await?.ok_or(StoreError::Missing)?.get(0)?;
+    let lagging: i64 = tx
+        .fetch_one(sql, vec![])
+        .await?
+        .ok_or(StoreError::Missing)?
+        .get(0)?;
     Ok((generation, lagging > 0))
 }
 
@@ -239,6 +346,20 @@ pub async fn cache_state(tx: &Tx) -> Result<(i64, bool), StoreError> {
 pub async fn raise_generation(tx: &Tx) -> Result<(), StoreError> {
     let sql = "INSERT INTO cache_generation (id, generation) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET generation = cache_generation.generation + 1";
     tx.run(sql, vec![]).await?;
-    tx.run("UPDATE feed_cursor SET cached = position WHERE cached < position", vec![]).await?;
+    tx.run(
+        "UPDATE feed_cursor SET cached = position WHERE cached < position",
+        vec![],
+    )
+    .await?;
     Ok(())
+}
+
+/// Whether the scores that are stored were computed by other definitions; notes these ones.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn definitions_changed(tx: &Tx, fingerprint: u64) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO cache_generation (id, generation) VALUES (2, $1) ON CONFLICT (id) DO UPDATE SET generation = excluded.generation \
+               WHERE cache_generation.generation <> excluded.generation";
+    Ok(tx.run(sql, vec![fingerprint.cast_signed().into()]).await? == 1)
 }

@@ -99,8 +99,13 @@ impl From<Fault> for FollowError {
 impl FollowError {
     /// The cursor counts no more: only a snapshot helps.
     fn wants_snapshot(&self) -> bool {
-        let Self::Remote(status) = self else { return false };
-        matches!(ErrorReason::of(status), Some(ErrorReason::CursorTooOld | ErrorReason::FeedEpochGone))
+        let Self::Remote(status) = self else {
+            return false;
+        };
+        matches!(
+            ErrorReason::of(status),
+            Some(ErrorReason::CursorTooOld | ErrorReason::FeedEpochGone)
+        )
     }
 }
 
@@ -116,37 +121,72 @@ impl Source {
 
     /// Watches from cursors.
     async fn watch(&self, epoch: Uuid, cursors: &[Cursor]) -> Result<Messages, FollowError> {
-        let epoch = if epoch.is_nil() { String::new() } else { epoch.to_string() };
+        let epoch = if epoch.is_nil() {
+            String::new()
+        } else {
+            epoch.to_string()
+        };
         let cursors: Vec<FeedCursor> = cursors
             .iter()
-            .map(|c| FeedCursor { lane: u32::from(c.lane), position: c.position, nonce: c.nonce })
+            .map(|c| FeedCursor {
+                lane: u32::from(c.lane),
+                position: c.position,
+                nonce: c.nonce,
+            })
             .collect();
         Ok(match self.feed {
             Service::Feedback => {
                 let request = self.request(feedback::WatchChangesRequest { epoch, cursors });
-                let mut client = feedback::change_service_client::ChangeServiceClient::new(self.channel.clone()).max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+                let mut client =
+                    feedback::change_service_client::ChangeServiceClient::new(self.channel.clone())
+                        .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
                 let stream = client.watch_changes(request).await?.into_inner();
                 Box::pin(stream.map(|message| {
                     let m = message?;
-                    let told = m.changes.into_iter().map(decode_feedback).collect::<Result<_, _>>()?;
-                    read(&m.epoch, m.lane, (m.from_position, m.to_position, m.to_nonce), told)
+                    let told = m
+                        .changes
+                        .into_iter()
+                        .map(decode_feedback)
+                        .collect::<Result<_, _>>()?;
+                    read(
+                        &m.epoch,
+                        m.lane,
+                        (m.from_position, m.to_position, m.to_nonce),
+                        told,
+                    )
                 }))
             }
             Service::Customer | Service::Scoring => {
                 let request = self.request(customer::WatchChangesRequest { epoch, cursors });
-                let mut client = customer::change_service_client::ChangeServiceClient::new(self.channel.clone()).max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+                let mut client =
+                    customer::change_service_client::ChangeServiceClient::new(self.channel.clone())
+                        .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
                 let stream = client.watch_changes(request).await?.into_inner();
                 Box::pin(stream.map(|message| {
                     let m = message?;
-                    let told = m.changes.into_iter().map(decode_customer).collect::<Result<_, _>>()?;
-                    read(&m.epoch, m.lane, (m.from_position, m.to_position, m.to_nonce), told)
+                    let told = m
+                        .changes
+                        .into_iter()
+                        .map(decode_customer)
+                        .collect::<Result<_, _>>()?;
+                    read(
+                        &m.epoch,
+                        m.lane,
+                        (m.from_position, m.to_position, m.to_nonce),
+                        told,
+                    )
                 }))
             }
         })
     }
 }
 
-fn read(epoch: &str, lane: u32, (from, to, nonce): (u64, u64, u64), told: Vec<(Uuid, Told)>) -> Result<Message, FollowError> {
+fn read(
+    epoch: &str,
+    lane: u32,
+    (from, to, nonce): (u64, u64, u64),
+    told: Vec<(Uuid, Told)>,
+) -> Result<Message, FollowError> {
     Ok(Message {
         epoch: Uuid::try_parse(epoch).map_err(|_| FollowError::Bad("epoch"))?,
         lane: u16::try_from(lane).map_err(|_| FollowError::Bad("lane"))?,
@@ -168,18 +208,24 @@ pub async fn run(core: Arc<Core>, source: Source) {
                     ended = follow(&core, &source, (&lease, term)) => ended,
                     () = renew(&core, name, &lease) => FollowError::Apply(ApplyError::Lost),
                 };
-                metrics::counter!("regard_follow_breaks_total", "feed" => source.feed.as_str()).increment(1);
+                metrics::counter!("regard_follow_breaks_total", "feed" => source.feed.as_str())
+                    .increment(1);
                 match error {
                     FollowError::Apply(ApplyError::Lost) => core.lost(name),
-                    FollowError::Ended => {}
-                    error => tracing::warn!(feed = source.feed.as_str(), %error, "following was interrupted"),
+                    error => {
+                        tracing::warn!(feed = source.feed.as_str(), %error, "following was interrupted");
+                    }
                 }
             }
             Ok(None) => core.lost(name),
             Err(error) => tracing::warn!(%error, "the lease could not be taken"),
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(if core.db.ping().await.is_ok() { Duration::from_millis(500) } else { PAUSE.1 });
+        pause = (pause * 2).min(if core.db.ping().await.is_ok() {
+            Duration::from_millis(500)
+        } else {
+            PAUSE.1
+        });
     }
 }
 
@@ -201,9 +247,10 @@ async fn renew(core: &Core, name: &'static str, lease: &Lease) {
                 until = asked + LEASE;
                 core.held(name, until);
             }
-            Ok(None) => return,
-            Err(error) if Instant::now() < until => tracing::warn!(%error, "the lease could not be renewed"),
-            Err(_) => return,
+            Err(error) if Instant::now() < until => {
+                tracing::warn!(%error, "the lease could not be renewed");
+            }
+            Ok(None) | Err(_) => return,
         }
     }
 }
@@ -215,7 +262,11 @@ async fn follow(core: &Core, source: &Source, lease: (&Lease, i64)) -> FollowErr
     }
 }
 
-async fn follow_until(core: &Core, source: &Source, lease: (&Lease, i64)) -> Result<(), FollowError> {
+async fn follow_until(
+    core: &Core,
+    source: &Source,
+    lease: (&Lease, i64),
+) -> Result<(), FollowError> {
     let mut load = open(core, source, lease).await?;
     abandon_if_behind(core, load.no).await?;
     loop {
@@ -253,7 +304,10 @@ async fn abandon_if_behind(core: &Core, load: i64) -> Result<(), FollowError> {
         return Ok(());
     }
     let tx = core.db.read_system().await?;
-    let behind = store::cursors(&tx, load).await?.iter().any(|c| c.cached < c.position);
+    let behind = store::cursors(&tx, load)
+        .await?
+        .iter()
+        .any(|c| c.cached < c.position);
     drop(tx);
     if behind {
         puts::abandon(core).await?;
@@ -261,7 +315,12 @@ async fn abandon_if_behind(core: &Core, load: i64) -> Result<(), FollowError> {
     Ok(())
 }
 
-async fn watch(core: &Core, source: &Source, lease: (&Lease, i64), load: &mut Load) -> Result<(), FollowError> {
+async fn watch(
+    core: &Core,
+    source: &Source,
+    lease: (&Lease, i64),
+    load: &mut Load,
+) -> Result<(), FollowError> {
     let tx = core.db.read_system().await?;
     let cursors = store::cursors(&tx, load.no).await?;
     drop(tx);
@@ -272,7 +331,7 @@ async fn watch(core: &Core, source: &Source, lease: (&Lease, i64), load: &mut Lo
         if load.epoch != first.epoch {
             note_epoch(core, lease, load, first.epoch).await?;
         }
-        let mut batch = Gathered { epoch: first.epoch, ..Gathered::default() };
+        let mut batch = Gathered::default();
         take(&mut batch, first)?;
         while batch.changes < CHANGES
             && let Some(Some(next)) = messages.next().now_or_never()
@@ -288,7 +347,8 @@ async fn watch(core: &Core, source: &Source, lease: (&Lease, i64), load: &mut Lo
         if core.shared_cache {
             redis_missed = settle(core, load.no, &batch, redis_missed).await?;
         }
-        metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str()).increment(changes as u64);
+        metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str())
+            .increment(changes as u64);
     }
     Ok(())
 }
@@ -305,10 +365,17 @@ fn take(batch: &mut Gathered, message: Message) -> Result<(), FollowError> {
     Ok(())
 }
 
-async fn note_epoch(core: &Core, lease: (&Lease, i64), load: &mut Load, epoch: Uuid) -> Result<(), FollowError> {
+async fn note_epoch(
+    core: &Core,
+    lease: (&Lease, i64),
+    load: &mut Load,
+    epoch: Uuid,
+) -> Result<(), FollowError> {
     if !load.epoch.is_nil() {
         // The feed says so before we asked for a snapshot: begin with one.
-        return Err(FollowError::Bad("epoch: the feed changed it within a stream"));
+        return Err(FollowError::Bad(
+            "epoch: the feed changed it within a stream",
+        ));
     }
     let tx = core.db.system().await?;
     if !lease.0.holds(&tx, lease.1).await? {
@@ -322,7 +389,12 @@ async fn note_epoch(core: &Core, lease: (&Lease, i64), load: &mut Load, epoch: U
 
 /// Notes that the effects of a batch are in Redis; or, once Redis answers again after it missed some, abandons what it holds.
 /// True while it still misses some.
-async fn settle(core: &Core, load: i64, batch: &Gathered, missed: bool) -> Result<bool, FollowError> {
+async fn settle(
+    core: &Core,
+    load: i64,
+    batch: &Gathered,
+    missed: bool,
+) -> Result<bool, FollowError> {
     if missed {
         core.cache.bypass_shared(true);
         // The next batch that Redis takes whole ends the outage.

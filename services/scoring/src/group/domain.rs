@@ -24,7 +24,9 @@ pub fn live_edges(edges: &[Edge]) -> HashMap<Uuid, Uuid> {
             *known = (e.record, e.into);
         }
     }
-    out.into_iter().map(|(from, (_, into))| (from, into)).collect()
+    out.into_iter()
+        .map(|(from, (_, into))| (from, into))
+        .collect()
 }
 
 /// The customer at the end of the edges; the smallest id of a cycle (another passing state).
@@ -64,12 +66,23 @@ mod tests {
     }
 
     fn edge(record: u128, from: u128, into: u128, version: i64, live: bool) -> Edge {
-        Edge { from: id(from), into: id(into), record: id(record), version, live }
+        Edge {
+            from: id(from),
+            into: id(into),
+            record: id(record),
+            version,
+            live,
+        }
     }
 
     #[test]
     fn chains_end_at_their_root_and_ended_edges_do_not_count() {
-        let edges = live_edges(&[edge(1, 10, 20, 1, true), edge(2, 20, 30, 1, true), edge(3, 30, 40, 1, true), edge(3, 30, 40, 2, false)]);
+        let edges = live_edges(&[
+            edge(1, 10, 20, 1, true),
+            edge(2, 20, 30, 1, true),
+            edge(3, 30, 40, 1, true),
+            edge(3, 30, 40, 2, false),
+        ]);
         for arrival in [10, 20, 30] {
             assert_eq!(canonical(&edges, id(arrival)), id(30));
         }
@@ -78,7 +91,11 @@ mod tests {
 
     #[test]
     fn a_passing_cycle_is_its_smallest_id_for_everybody() {
-        let edges = live_edges(&[edge(1, 10, 20, 1, true), edge(2, 20, 10, 1, true), edge(3, 5, 20, 1, true)]);
+        let edges = live_edges(&[
+            edge(1, 10, 20, 1, true),
+            edge(2, 20, 10, 1, true),
+            edge(3, 5, 20, 1, true),
+        ]);
         for arrival in [5, 10, 20] {
             assert_eq!(canonical(&edges, id(arrival)), id(10));
         }

@@ -16,8 +16,19 @@ pub async fn ensure(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result<(), 
     if arrivals.is_empty() {
         return Ok(());
     }
-    let columns = [("tenant", ColumnData::OneUuid(tenant.0)), ("arrival", arrivals.into()), ("canonical", arrivals.into())];
-    tx.bulk_insert("alias", &columns, Conflict::Ignore { key: &["tenant", "arrival"] }).await?;
+    let columns = [
+        ("tenant", ColumnData::OneUuid(tenant.0)),
+        ("arrival", arrivals.into()),
+        ("canonical", arrivals.into()),
+    ];
+    tx.bulk_insert(
+        "alias",
+        &columns,
+        Conflict::Ignore {
+            key: &["tenant", "arrival"],
+        },
+    )
+    .await?;
     Ok(())
 }
 
@@ -25,18 +36,42 @@ pub async fn ensure(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result<(), 
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn canonical_of(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result<HashMap<Uuid, Uuid>, StoreError> {
-    let rows = tx.fetch_in("SELECT arrival, canonical FROM alias WHERE tenant = $1 AND arrival {in}", vec![tenant.0.into()], arrivals).await?;
-    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+pub async fn canonical_of(
+    tx: &Tx,
+    tenant: TenantId,
+    arrivals: &[Uuid],
+) -> Result<HashMap<Uuid, Uuid>, StoreError> {
+    let rows = tx
+        .fetch_in(
+            "SELECT arrival, canonical FROM alias WHERE tenant = $1 AND arrival {in}",
+            vec![tenant.0.into()],
+            arrivals,
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 /// The arrivals of customers: (arrival, customer).
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
-    let rows = tx.fetch_in("SELECT arrival, canonical FROM alias WHERE tenant = $1 AND canonical {in}", vec![tenant.0.into()], customers).await?;
-    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+pub async fn members(
+    tx: &Tx,
+    tenant: TenantId,
+    customers: &[Uuid],
+) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+    let rows = tx
+        .fetch_in(
+            "SELECT arrival, canonical FROM alias WHERE tenant = $1 AND canonical {in}",
+            vec![tenant.0.into()],
+            customers,
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 /// All arrivals of a tenant that are not their own customer.
@@ -44,20 +79,40 @@ pub async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Ve
 /// # Errors
 /// What the engine answers.
 pub async fn merged(tx: &Tx, tenant: TenantId) -> Result<HashMap<Uuid, Uuid>, StoreError> {
-    let rows = tx.fetch("SELECT arrival, canonical FROM alias WHERE tenant = $1 AND arrival <> canonical", vec![tenant.0.into()]).await?;
-    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+    let rows = tx
+        .fetch(
+            "SELECT arrival, canonical FROM alias WHERE tenant = $1 AND arrival <> canonical",
+            vec![tenant.0.into()],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 /// Sets aliases.
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn set(tx: &Tx, tenant: TenantId, aliases: &BTreeMap<Uuid, Uuid>) -> Result<(), StoreError> {
+pub async fn set(
+    tx: &Tx,
+    tenant: TenantId,
+    aliases: &BTreeMap<Uuid, Uuid>,
+) -> Result<(), StoreError> {
     if aliases.is_empty() {
         return Ok(());
     }
-    let key = [("tenant", ColumnData::OneUuid(tenant.0)), ("arrival", aliases.keys().copied().collect::<Vec<_>>().into())];
-    let set = [("canonical", aliases.values().copied().collect::<Vec<_>>().into())];
+    let key = [
+        ("tenant", ColumnData::OneUuid(tenant.0)),
+        (
+            "arrival",
+            aliases.keys().copied().collect::<Vec<_>>().into(),
+        ),
+    ];
+    let set = [(
+        "canonical",
+        aliases.values().copied().collect::<Vec<_>>().into(),
+    )];
     tx.bulk_update("alias", &key, &set).await?;
     Ok(())
 }
@@ -75,7 +130,12 @@ pub struct Regrouping {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn regroup_if(tx: &Tx, tenant: TenantId, loads: Loads, around: &[Uuid]) -> Result<Regrouping, StoreError> {
+pub async fn regroup_if(
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    around: &[Uuid],
+) -> Result<Regrouping, StoreError> {
     if around.is_empty() {
         return Ok(Regrouping::default());
     }
@@ -86,14 +146,23 @@ pub async fn regroup_if(tx: &Tx, tenant: TenantId, loads: Loads, around: &[Uuid]
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn regroup(tx: &Tx, tenant: TenantId, loads: Loads, around: &[Uuid]) -> Result<Regrouping, StoreError> {
+pub async fn regroup(
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    around: &[Uuid],
+) -> Result<Regrouping, StoreError> {
     // The closure over edges in both directions: ended ones too, since the groups of before need folding as well.
     let mut known: BTreeSet<Uuid> = around.iter().copied().collect();
     let mut frontier: Vec<Uuid> = around.to_vec();
     let mut edges = Vec::new();
     while !frontier.is_empty() {
         let found = merges_of(tx, tenant, loads, &frontier).await?;
-        frontier = found.iter().flat_map(|e| [e.from, e.into]).filter(|id| known.insert(*id)).collect();
+        frontier = found
+            .iter()
+            .flat_map(|e| [e.from, e.into])
+            .filter(|id| known.insert(*id))
+            .collect();
         edges.extend(found);
     }
     let live = live_edges(&edges);

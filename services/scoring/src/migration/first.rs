@@ -21,7 +21,11 @@ pub fn up(engine: Engine) -> Vec<String> {
             .i64("nonce")
             .i64("cached")
             .primary(&["load", "lane"]),
-        Table::new("cache_generation").i64("id").i64("generation").primary(&["id"]),
+        // 1: the cache's generation; 2: the fingerprint of the definitions.
+        Table::new("cache_generation")
+            .i64("id")
+            .i64("generation")
+            .primary(&["id"]),
         Table::new("tenant_state")
             .uuid("tenant")
             .text("name")
@@ -58,9 +62,15 @@ pub fn up(engine: Engine) -> Vec<String> {
             .text("dimension")
             .text("question")
             .opt_text("channel")
-            .primary(&["tenant", "customer", "kind", "record", "version", "part", "load"])
+            .primary(&[
+                "tenant", "customer", "kind", "record", "version", "part", "load",
+            ])
             .index_where("event_merge", &["tenant", "link"], "kind = 4")
-            .index_where("event_answer", &["tenant", "metric", "occurred"], "kind = 5"),
+            .index_where(
+                "event_answer",
+                &["tenant", "metric", "occurred"],
+                "kind = 5",
+            ),
         Table::new("alias")
             .uuid("tenant")
             .uuid("arrival")
@@ -98,7 +108,10 @@ pub fn up(engine: Engine) -> Vec<String> {
             .uuid("customer")
             .f64("value")
             .primary(&["tenant", "score", "customer"])
-            .index("score_rank_value", &["tenant", "score", "value DESC", "customer"]),
+            .index(
+                "score_rank_value",
+                &["tenant", "score", "value DESC", "customer"],
+            ),
         Table::new("model")
             .uuid("tenant")
             .uuid("id")
@@ -113,7 +126,10 @@ pub fn up(engine: Engine) -> Vec<String> {
             .uuid("tenant")
             .uuid("id")
             .word("kind", &["fit_model", "rescore_all"])
-            .word("state", &["waiting", "running", "done", "failed", "cancelled"])
+            .word(
+                "state",
+                &["waiting", "running", "done", "failed", "cancelled"],
+            )
             .flag("cancel")
             .bytes("request")
             .bytes("progress")
@@ -121,11 +137,18 @@ pub fn up(engine: Engine) -> Vec<String> {
             .i64("created")
             .i64("updated")
             .primary(&["tenant", "id"])
-            .index_where("operation_open", &["created"], "state IN ('waiting', 'running')"),
+            .index_where(
+                "operation_open",
+                &["created"],
+                "state IN ('waiting', 'running')",
+            ),
         Table::new("checkpoint")
             .i64("at")
             .bytes("positions")
             .primary(&["at"]),
     ];
-    tables.into_iter().flat_map(|table| table.create(engine)).collect()
+    tables
+        .into_iter()
+        .flat_map(|table| table.create(engine))
+        .collect()
 }

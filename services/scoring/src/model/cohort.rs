@@ -118,3 +118,39 @@ impl Cohort {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn day(text: &str) -> Day {
+        Day::parse(text).unwrap()
+    }
+
+    fn frame(first: &str, as_of: &str, history_start: Option<&str>) -> Frame {
+        let basis = Basis {
+            day: day(as_of),
+            history_start: history_start.map(day),
+            minor_per_unit: 100.0,
+        };
+        Frame::new(Zone::utc(), basis, Some(day(first)))
+    }
+
+    #[test]
+    fn half_of_the_observed_time_is_held_out_within_bounds() {
+        let f = frame("1997-01-01", "1998-06-30", None);
+        assert_eq!((f.split, f.weeks()), (Some(day("1997-09-30")), 39.0));
+        let f = frame("1990-01-01", "1998-06-30", None);
+        assert_eq!(f.weeks(), 39.0);
+        assert_eq!(frame("1998-05-10", "1998-06-30", None).split, None);
+        // What was before the records began is not observed.
+        let f = frame("1990-01-01", "1998-06-30", Some("1998-05-01"));
+        assert_eq!(f.split, Some(day("1998-05-31")));
+        assert_eq!(
+            Frame::new(Zone::utc(), f.basis, None).split,
+            None,
+            "no order, no hold-out"
+        );
+    }
+}

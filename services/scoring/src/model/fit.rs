@@ -435,3 +435,108 @@ fn to_f64(n: u64) -> f64 {
 fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use regard_types::{Micros, Uuid, Zone};
+
+    use super::*;
+    use crate::score::domain::Basis;
+
+    fn day(text: &str) -> Day {
+        Day::parse(text).unwrap()
+    }
+
+    fn rated(ours: f64, serving: Option<f64>, seen: Option<(f64, f64)>) -> Rated {
+        let hold_out = HoldOut {
+            from: day("2024-01-01"),
+            to: day("2024-06-30"),
+            log_score: ours,
+            serving_log_score: serving,
+            ..HoldOut::default()
+        };
+        let fitted = Fitted {
+            estimates: Vec::new(),
+            log_likelihood: None,
+            n: 1,
+            grade: Grade::B,
+            reasons: Vec::new(),
+            hold_out: Some(hold_out),
+            serves: true,
+        };
+        Rated { fitted, seen }
+    }
+
+    fn serving(as_of: &str) -> ModelRecord {
+        ModelRecord {
+            id: Uuid::nil(),
+            kind: ModelKind::Bgnbd,
+            estimates: Vec::new(),
+            log_likelihood: None,
+            n: 1,
+            as_of: day(as_of),
+            grade: Grade::B,
+            reasons: Vec::new(),
+            serving: true,
+            hold_out: None,
+            created: Micros(0),
+        }
+    }
+
+    #[test]
+    fn a_model_serves_unless_it_foresees_worse_on_equal_terms() {
+        let basis = Basis {
+            day: day("2024-06-30"),
+            history_start: None,
+            minor_per_unit: 100.0,
+        };
+        let frame = Frame {
+            zone: Zone::utc(),
+            basis,
+            split: Some(day("2023-12-31")),
+        };
+        let today = day("2024-06-30");
+        let decide = |new: &Rated, old: Option<&str>| {
+            super::decide(new, &frame, old.map(serving).as_ref(), today)
+        };
+        assert_eq!(decide(&rated(-1.0, None, None), None), (true, None));
+        // Fitted before the hold-out: the forecasts are compared.
+        assert!(decide(&rated(-1.0, Some(-1.0005), None), Some("2023-12-31")).0);
+        let (serves, why) = decide(&rated(-1.1, Some(-1.0), None), Some("2023-12-31"));
+        assert!(!serves && why.unwrap().contains("log score"));
+        // Fitted on the same day: both have seen all of it.
+        assert!(
+            decide(
+                &rated(-1.1, Some(-1.0), Some((-0.9, -1.0))),
+                Some("2024-06-30")
+            )
+            .0
+        );
+        assert!(
+            !decide(
+                &rated(-1.1, Some(-1.0), Some((-1.1, -1.0))),
+                Some("2024-06-30")
+            )
+            .0
+        );
+        // Fitted to a part of it: no fair comparison.
+        let (serves, why) = decide(&rated(-1.1, Some(-1.0), None), Some("2024-03-01"));
+        assert!(serves && why.unwrap().contains("not compared"));
+        // The new one is about an older day.
+        let frame = Frame {
+            basis: Basis {
+                day: day("2024-05-01"),
+                ..basis
+            },
+            ..frame.clone()
+        };
+        let (serves, why) = super::decide(
+            &rated(-1.0, None, None),
+            &frame,
+            Some(&serving("2024-06-01")),
+            today,
+        );
+        assert!(!serves && why.unwrap().contains("later data"));
+    }
+}

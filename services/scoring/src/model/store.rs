@@ -84,21 +84,21 @@ pub async fn serving(tx: &Tx, tenant: TenantId, version: i64) -> Result<Serving,
                     id,
                     grade,
                     params: bgnbd::Params::from_values(&values),
-                })
+                });
             }
             ModelKind::Mbgnbd => {
                 out.mbgnbd = Some(Fitted {
                     id,
                     grade,
                     params: bgnbd::Params::from_values(&values),
-                })
+                });
             }
             ModelKind::GammaGamma => {
                 out.gamma_gamma = Some(Fitted {
                     id,
                     grade,
                     params: gamma_gamma::Params::from_values(&values),
-                })
+                });
             }
             ModelKind::Rfm => out.rfm = edges(&values).map(|params| Fitted { id, grade, params }),
         }

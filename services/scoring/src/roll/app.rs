@@ -100,7 +100,12 @@ async fn pass(core: &Core, lease: (&Lease, i64), tenant: TenantId) -> Result<(),
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn rescore_page(core: &Core, tenant: TenantId, after: Uuid, all: bool) -> Result<(Option<Uuid>, usize), Fault> {
+pub async fn rescore_page(
+    core: &Core,
+    tenant: TenantId,
+    after: Uuid,
+    all: bool,
+) -> Result<(Option<Uuid>, usize), Fault> {
     let mut tries = 0;
     loop {
         match page(core, tenant, after, all).await {
@@ -113,28 +118,50 @@ pub async fn rescore_page(core: &Core, tenant: TenantId, after: Uuid, all: bool)
     }
 }
 
-async fn page(core: &Core, tenant: TenantId, after: Uuid, all: bool) -> Result<(Option<Uuid>, usize), StoreError> {
+async fn page(
+    core: &Core,
+    tenant: TenantId,
+    after: Uuid,
+    all: bool,
+) -> Result<(Option<Uuid>, usize), StoreError> {
     let tx = core.db.system().await?;
-    let Some(state) = tenant::store::get(&tx, tenant).await? else { return Ok((None, 0)) };
+    let Some(state) = tenant::store::get(&tx, tenant).await? else {
+        return Ok((None, 0));
+    };
     let today = i64::from(state.today(core.clock()).0);
     let limit = i64::try_from(PAGE).unwrap_or(500);
-    let condition = if all { "" } else { " AND (stamp <> $4 OR models <> $5 OR as_of IS NULL OR as_of < $6)" };
-    let sql = format!("SELECT customer FROM summary WHERE tenant = $1 AND customer > $2{condition} ORDER BY customer LIMIT $3");
+    let condition = if all {
+        ""
+    } else {
+        " AND (stamp <> $4 OR models <> $5 OR as_of IS NULL OR as_of < $6)"
+    };
+    let sql = format!(
+        "SELECT customer FROM summary WHERE tenant = $1 AND customer > $2{condition} ORDER BY customer LIMIT $3"
+    );
     let mut values = vec![tenant.0.into(), after.into(), limit.into()];
     if !all {
         values.extend([state.stamp.into(), state.models.into(), today.into()]);
     }
     let rows = tx.fetch(sql, values).await?;
-    let customers = rows.iter().map(|row| row.get(0)).collect::<Result<Vec<Uuid>, _>>()?;
-    let Some(last) = customers.last().copied() else { return Ok((None, 0)) };
+    let customers = rows
+        .iter()
+        .map(|row| row.get(0))
+        .collect::<Result<Vec<Uuid>, _>>()?;
+    let Some(last) = customers.last().copied() else {
+        return Ok((None, 0));
+    };
     summaries::lock(&tx, tenant, &customers).await?;
     let loads = follow::store::loads(&tx).await?;
     let scored = refresh(core, &tx, tenant, loads, &customers, Refold::Due, 0).await?;
     let vector = follow::store::vector(&tx).await?;
-    tx.commit().await.map_err(|fault| StoreError::Corrupt(format!("{fault:?}").into()))?;
+    tx.commit()
+        .await
+        .map_err(|fault| StoreError::Corrupt(format!("{fault:?}").into()))?;
     if !follow::put(core, &scored, &vector).await {
         core.cache.bypass_shared(true);
-        follow::abandon(core).await.map_err(|fault| StoreError::Corrupt(format!("{fault:?}").into()))?;
+        follow::abandon(core)
+            .await
+            .map_err(|fault| StoreError::Corrupt(format!("{fault:?}").into()))?;
     }
     Ok((Some(last), customers.len()))
 }

@@ -43,17 +43,31 @@ pub enum Refold {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn refresh(core: &Core, tx: &Tx, tenant: TenantId, loads: Loads, customers: &[Uuid], refold: Refold, least: i64) -> Result<Vec<Scored>, StoreError> {
+pub async fn refresh(
+    core: &Core,
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    customers: &[Uuid],
+    refold: Refold,
+    least: i64,
+) -> Result<Vec<Scored>, StoreError> {
     if customers.is_empty() {
         return Ok(Vec::new());
     }
     // Read under the rows' locks: a roll and an apply must not write a day or model that has passed.
-    let state = tenant::store::hold(tx, tenant).await?.ok_or(StoreError::Missing)?;
+    let state = tenant::store::hold(tx, tenant)
+        .await?
+        .ok_or(StoreError::Missing)?;
     let serving = core.serving(tx, &state).await?;
     let today = state.today(core.clock());
     let mut rows = store::get(tx, tenant, customers).await?;
     let members = members(tx, tenant, customers).await?;
-    let due: Vec<Uuid> = rows.iter().filter(|r| refold == Refold::All || is_due(r, &state, today)).map(|r| r.customer).collect();
+    let due: Vec<Uuid> = rows
+        .iter()
+        .filter(|r| refold == Refold::All || is_due(r, &state, today))
+        .map(|r| r.customer)
+        .collect();
     let mut events = events(tx, tenant, loads, &members, &due).await?;
     let mut out = Vec::with_capacity(rows.len());
     let mut ranked: Vec<(Uuid, ScoreSet)> = Vec::with_capacity(rows.len());
@@ -79,25 +93,44 @@ pub async fn refresh(core: &Core, tx: &Tx, tenant: TenantId, loads: Loads, custo
             day_version: state.stamp,
             valid_until: row.valid_until,
             // A customer that is part of another one has no scores of its own.
-            values: if arrivals.is_empty() { Vec::new() } else { score_all(&core.book, &row.summary, state.basis(day), &serving) },
+            values: if arrivals.is_empty() {
+                Vec::new()
+            } else {
+                score_all(&core.book, &row.summary, state.basis(day), &serving)
+            },
         };
         row.scores = scores::encode(&core.book, row.customer, &set);
-        out.push(Scored { tenant, stamp: state.stamp, arrivals, version: row.version, scores: row.scores.clone() });
+        out.push(Scored {
+            tenant,
+            stamp: state.stamp,
+            arrivals,
+            version: row.version,
+            scores: row.scores.clone(),
+        });
         ranked.push((row.customer, set));
     }
     store::put(tx, tenant, &rows).await?;
     ranked.sort_unstable_by_key(|(customer, _)| *customer);
-    let sets: Vec<(Uuid, &ScoreSet)> = ranked.iter().map(|(customer, set)| (*customer, set)).collect();
+    let sets: Vec<(Uuid, &ScoreSet)> = ranked
+        .iter()
+        .map(|(customer, set)| (*customer, set))
+        .collect();
     scores::rank(tx, &core.book, tenant, &sets, !fresh).await?;
     Ok(out)
 }
 
 fn is_due(row: &SummaryRow, state: &TenantState, today: Day) -> bool {
-    row.stamp != state.stamp || row.as_of.is_none() || row.summary.next_day.is_some_and(|day| day <= today)
+    row.stamp != state.stamp
+        || row.as_of.is_none()
+        || row.summary.next_day.is_some_and(|day| day <= today)
 }
 
 /// The arrival ids of each customer.
-pub(crate) async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, StoreError> {
+pub(crate) async fn members(
+    tx: &Tx,
+    tenant: TenantId,
+    customers: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Uuid>>, StoreError> {
     let mut out: HashMap<Uuid, Vec<Uuid>> = HashMap::with_capacity(customers.len());
     for (arrival, customer) in group::store::members(tx, tenant, customers).await? {
         out.entry(customer).or_default().push(arrival);
@@ -106,20 +139,30 @@ pub(crate) async fn members(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Re
 }
 
 /// The events of each customer that is due, of all its arrival ids.
-pub(crate) async fn events(tx: &Tx, tenant: TenantId, loads: Loads, members: &HashMap<Uuid, Vec<Uuid>>, due: &[Uuid]) -> Result<HashMap<Uuid, Vec<Event>>, StoreError> {
+pub(crate) async fn events(
+    tx: &Tx,
+    tenant: TenantId,
+    loads: Loads,
+    members: &HashMap<Uuid, Vec<Uuid>>,
+    due: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Event>>, StoreError> {
     let mut owner: HashMap<Uuid, Uuid> = HashMap::new();
     for customer in due {
         for arrival in members.get(customer).into_iter().flatten() {
             owner.insert(*arrival, *customer);
         }
     }
-    let mut out: HashMap<Uuid, Vec<Event>> = due.iter().map(|customer| (*customer, Vec::new())).collect();
+    let mut out: HashMap<Uuid, Vec<Event>> =
+        due.iter().map(|customer| (*customer, Vec::new())).collect();
     if owner.is_empty() {
         return Ok(out);
     }
     let arrivals: Vec<Uuid> = owner.keys().copied().collect();
     for e in event::store::of_customers(tx, tenant, loads, &arrivals).await? {
-        if let Some(events) = owner.get(&e.customer.0).and_then(|customer| out.get_mut(customer)) {
+        if let Some(events) = owner
+            .get(&e.customer.0)
+            .and_then(|customer| out.get_mut(customer))
+        {
             events.push(e);
         }
     }

@@ -99,8 +99,7 @@ impl Summary {
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn mean_repeat(&self) -> Option<f64> {
-        (self.x() > 0)
-            .then(|| self.repeat_net as f64 / self.x() as f64 * self.net_factor())
+        (self.x() > 0).then(|| self.repeat_net as f64 / self.x() as f64 * self.net_factor())
     }
 
     /// Frequency, recency and observation time in weeks at the end of `day`; None without a purchase by then.
@@ -142,7 +141,9 @@ pub fn purchase_days(events: &[Event], zone: &Zone, day: Day) -> Vec<(Day, i64)>
     let mut s = Summary::default();
     let current = known(events, zone, day, &mut s);
     let days = purchases(&current, zone, &mut s);
-    days.into_iter().map(|(day, total)| (day, total.net)).collect()
+    days.into_iter()
+        .map(|(day, total)| (day, total.net))
+        .collect()
 }
 
 /// The latest versions that count and that lie up to `day`, each once; notes who the customer is, and the first day after it.

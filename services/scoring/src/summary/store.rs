@@ -57,7 +57,14 @@ pub async fn ensure(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<(),
         ("answers", none()),
         ("scores", none()),
     ];
-    tx.bulk_insert("summary", &columns, Conflict::Ignore { key: &["tenant", "customer"] }).await?;
+    tx.bulk_insert(
+        "summary",
+        &columns,
+        Conflict::Ignore {
+            key: &["tenant", "customer"],
+        },
+    )
+    .await?;
     Ok(())
 }
 
@@ -66,21 +73,33 @@ pub async fn ensure(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<(),
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn lock(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<(Uuid, i64)>, StoreError> {
+pub async fn lock(
+    tx: &Tx,
+    tenant: TenantId,
+    customers: &[Uuid],
+) -> Result<Vec<(Uuid, i64)>, StoreError> {
     let lock = match tx.engine() {
         Engine::Postgres => " FOR UPDATE",
         Engine::Sqlite => "",
     };
-    let sql = format!("SELECT customer, version FROM summary WHERE tenant = $1 AND customer {{in}}{lock}");
+    let sql = format!(
+        "SELECT customer, version FROM summary WHERE tenant = $1 AND customer {{in}}{lock}"
+    );
     let rows = tx.fetch_in(&sql, vec![tenant.0.into()], customers).await?;
-    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }
 
 /// Rows of some customers, in no order; those without a row are left out.
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn get(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<SummaryRow>, StoreError> {
+pub async fn get(
+    tx: &Tx,
+    tenant: TenantId,
+    customers: &[Uuid],
+) -> Result<Vec<SummaryRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM summary WHERE tenant = $1 AND customer {{in}}");
     let rows = tx.fetch_in(&sql, vec![tenant.0.into()], customers).await?;
     rows.iter().map(read).collect()
@@ -90,9 +109,18 @@ pub async fn get(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<Vec<Su
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn page(tx: &Tx, tenant: TenantId, after: Uuid, limit: i64) -> Result<Vec<SummaryRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM summary WHERE tenant = $1 AND customer > $2 ORDER BY customer LIMIT $3");
-    let rows = tx.fetch(sql, vec![tenant.0.into(), after.into(), limit.into()]).await?;
+pub async fn page(
+    tx: &Tx,
+    tenant: TenantId,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<SummaryRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM summary WHERE tenant = $1 AND customer > $2 ORDER BY customer LIMIT $3"
+    );
+    let rows = tx
+        .fetch(sql, vec![tenant.0.into(), after.into(), limit.into()])
+        .await?;
     rows.iter().map(read).collect()
 }
 
@@ -104,16 +132,35 @@ pub async fn put(tx: &Tx, tenant: TenantId, rows: &[SummaryRow]) -> Result<(), S
     if rows.is_empty() {
         return Ok(());
     }
-    let number = |f: fn(&SummaryRow) -> i64| ColumnData::from(rows.iter().map(f).collect::<Vec<_>>());
-    let day = |f: fn(&SummaryRow) -> Option<Day>| ColumnData::from(rows.iter().map(|r| f(r).map(|d| i64::from(d.0))).collect::<Vec<_>>());
-    let key = [("tenant", ColumnData::OneUuid(tenant.0)), ("customer", rows.iter().map(|r| r.customer).collect::<Vec<_>>().into())];
+    let number =
+        |f: fn(&SummaryRow) -> i64| ColumnData::from(rows.iter().map(f).collect::<Vec<_>>());
+    let day = |f: fn(&SummaryRow) -> Option<Day>| {
+        ColumnData::from(
+            rows.iter()
+                .map(|r| f(r).map(|d| i64::from(d.0)))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let key = [
+        ("tenant", ColumnData::OneUuid(tenant.0)),
+        (
+            "customer",
+            rows.iter().map(|r| r.customer).collect::<Vec<_>>().into(),
+        ),
+    ];
     let set = [
         ("version", number(|r| r.version)),
         ("stamp", number(|r| r.stamp)),
         ("models", number(|r| r.models)),
         ("as_of", day(|r| r.as_of)),
         ("next_day", day(|r| r.summary.next_day)),
-        ("valid_until", rows.iter().map(|r| r.valid_until.map(|t| t.0)).collect::<Vec<_>>().into()),
+        (
+            "valid_until",
+            rows.iter()
+                .map(|r| r.valid_until.map(|t| t.0))
+                .collect::<Vec<_>>()
+                .into(),
+        ),
         ("first_day", day(|r| r.summary.first_day)),
         ("last_day", day(|r| r.summary.last_day)),
         ("purchase_days", number(|r| r.summary.purchase_days)),
@@ -126,12 +173,26 @@ pub async fn put(tx: &Tx, tenant: TenantId, rows: &[SummaryRow]) -> Result<(), S
         ("complaints", number(|r| r.summary.complaints)),
         ("complaints_open", number(|r| r.summary.complaints_open)),
         ("since", day(|r| r.summary.since)),
-        ("answers", rows.iter().map(|r| encode_answers(&r.summary.answers)).collect::<Vec<_>>().into()),
-        ("scores", rows.iter().map(|r| r.scores.clone()).collect::<Vec<_>>().into()),
+        (
+            "answers",
+            rows.iter()
+                .map(|r| encode_answers(&r.summary.answers))
+                .collect::<Vec<_>>()
+                .into(),
+        ),
+        (
+            "scores",
+            rows.iter()
+                .map(|r| r.scores.clone())
+                .collect::<Vec<_>>()
+                .into(),
+        ),
     ];
     let touched = tx.bulk_update("summary", &key, &set).await?;
     if touched != rows.len() as u64 {
-        return Err(StoreError::corrupt("a summary row is missing that was made before"));
+        return Err(StoreError::corrupt(
+            "a summary row is missing that was made before",
+        ));
     }
     Ok(())
 }
@@ -208,7 +269,10 @@ fn encode_answers(answers: &[AnswerFact]) -> Vec<u8> {
         scale_min: a.scale_min,
         scale_max: a.scale_max,
     });
-    StoredAnswers { answers: stored.collect() }.encode_to_vec()
+    StoredAnswers {
+        answers: stored.collect(),
+    }
+    .encode_to_vec()
 }
 
 fn decode_answers(bytes: &[u8]) -> Result<Vec<AnswerFact>, StoreError> {

@@ -35,20 +35,27 @@ impl TenantState {
     /// The tenant's today.
     #[must_use]
     pub fn today(&self, clock: &Clock) -> Day {
-        self.pinned_day.unwrap_or_else(|| Day::of(clock.now(), &self.zone))
+        self.pinned_day
+            .unwrap_or_else(|| Day::of(clock.now(), &self.zone))
     }
 
     /// What scores of a day depend on.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
     pub fn basis(&self, day: Day) -> Basis {
-        Basis { day, history_start: self.history_start, minor_per_unit: self.currency.scale() as f64 }
+        Basis {
+            day,
+            history_start: self.history_start,
+            minor_per_unit: self.currency.scale() as f64,
+        }
     }
 
     /// Until when scores of a day hold: its end, or for good while the day is pinned.
     #[must_use]
     pub fn valid_until(&self, day: Day) -> Option<Micros> {
-        self.pinned_day.is_none().then(|| day.plus(1).start(&self.zone))
+        self.pinned_day
+            .is_none()
+            .then(|| day.plus(1).start(&self.zone))
     }
 }
 
@@ -71,7 +78,11 @@ pub async fn ensure(tx: &Tx, tenant: TenantId) -> Result<(), StoreError> {
 /// What the engine answers.
 pub async fn get(tx: &Tx, tenant: TenantId) -> Result<Option<TenantState>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM tenant_state WHERE tenant = $1");
-    tx.fetch_one(sql, vec![tenant.0.into()]).await?.as_ref().map(read).transpose()
+    tx.fetch_one(sql, vec![tenant.0.into()])
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 /// All tenants' states.
@@ -79,7 +90,12 @@ pub async fn get(tx: &Tx, tenant: TenantId) -> Result<Option<TenantState>, Store
 /// # Errors
 /// What the engine answers.
 pub async fn all(tx: &Tx) -> Result<Vec<TenantState>, StoreError> {
-    let rows = tx.fetch(format!("SELECT {COLUMNS} FROM tenant_state ORDER BY tenant"), vec![]).await?;
+    let rows = tx
+        .fetch(
+            format!("SELECT {COLUMNS} FROM tenant_state ORDER BY tenant"),
+            vec![],
+        )
+        .await?;
     rows.iter().map(read).collect()
 }
 
@@ -93,14 +109,23 @@ pub async fn hold(tx: &Tx, tenant: TenantId) -> Result<Option<TenantState>, Stor
         Engine::Sqlite => "",
     };
     let sql = format!("SELECT {COLUMNS} FROM tenant_state WHERE tenant = $1{lock}");
-    tx.fetch_one(sql, vec![tenant.0.into()]).await?.as_ref().map(read).transpose()
+    tx.fetch_one(sql, vec![tenant.0.into()])
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 /// Takes a change of the tenant record, unless a newer one is known. What moves days raises the stamp.
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn apply(tx: &Tx, tenant: TenantId, change: &TenantChange, version: i64) -> Result<(), StoreError> {
+pub async fn apply(
+    tx: &Tx,
+    tenant: TenantId,
+    change: &TenantChange,
+    version: i64,
+) -> Result<(), StoreError> {
     ensure(tx, tenant).await?;
     let day = |d: Option<i32>| d.map(i64::from);
     let sql = "UPDATE tenant_state SET name = $2, currency = $4, minimum_group_size = $7, record_version = $8, \
@@ -127,7 +152,8 @@ pub async fn apply(tx: &Tx, tenant: TenantId, change: &TenantChange, version: i6
 /// # Errors
 /// What the engine answers.
 pub async fn raise_stamps(tx: &Tx) -> Result<(), StoreError> {
-    tx.run("UPDATE tenant_state SET stamp = stamp + 1", vec![]).await?;
+    tx.run("UPDATE tenant_state SET stamp = stamp + 1", vec![])
+        .await?;
     Ok(())
 }
 
@@ -136,7 +162,11 @@ pub async fn raise_stamps(tx: &Tx) -> Result<(), StoreError> {
 /// # Errors
 /// What the engine answers.
 pub async fn raise_models(tx: &Tx, tenant: TenantId) -> Result<(), StoreError> {
-    tx.run("UPDATE tenant_state SET models = models + 1 WHERE tenant = $1", vec![tenant.0.into()]).await?;
+    tx.run(
+        "UPDATE tenant_state SET models = models + 1 WHERE tenant = $1",
+        vec![tenant.0.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -144,9 +174,24 @@ pub async fn raise_models(tx: &Tx, tenant: TenantId) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn rolled(tx: &Tx, tenant: TenantId, day: Day, stamp: i64, models: i64) -> Result<(), StoreError> {
+pub async fn rolled(
+    tx: &Tx,
+    tenant: TenantId,
+    day: Day,
+    stamp: i64,
+    models: i64,
+) -> Result<(), StoreError> {
     let sql = "UPDATE tenant_state SET rolled_day = $2, rolled_stamp = $3, rolled_models = $4 WHERE tenant = $1";
-    tx.run(sql, vec![tenant.0.into(), i64::from(day.0).into(), stamp.into(), models.into()]).await?;
+    tx.run(
+        sql,
+        vec![
+            tenant.0.into(),
+            i64::from(day.0).into(),
+            stamp.into(),
+            models.into(),
+        ],
+    )
+    .await?;
     Ok(())
 }
 
