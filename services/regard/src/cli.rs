@@ -1,15 +1,20 @@
 //! What can be typed. Each command's arguments and work lie in `cmd/<command>.rs`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cmd;
 
 /// Measures how satisfied, how loyal and how valuable each customer is, how likely to leave, and why.
 #[derive(Debug, Parser)]
-#[command(name = "regard", version, max_term_width = 110)]
+#[command(
+    name = "regard",
+    version,
+    max_term_width = 110,
+    after_help = "New here? `regard demo` shows in seconds, on real data, what the suite does (from the repository: `cargo run -- demo`)."
+)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,7 +51,11 @@ impl Cli {
     /// # Errors
     /// What the command could not do, in words for a person.
     pub fn run(self) -> anyhow::Result<()> {
-        match self.command {
+        let Some(command) = self.command else {
+            Self::command().print_help()?;
+            return Ok(());
+        };
+        match command {
             Command::Model(command) => command.run(),
             Command::Score(command) => command.run(),
             Command::Simulate(command) => command.run(),

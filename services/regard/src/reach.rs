@@ -1,11 +1,13 @@
 //! What the commands that call a running suite share: where it is, who calls, and how customers are named.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use regard_client::{Client, Options, describe};
 use regard_proto::common::v1::{CustomerRef, SourceKey, customer_ref};
+use regard_proto::customer::v1::{BatchGetCustomersRequest, GetTenantRequest};
 use regard_proto::types::Date;
 use regard_types::Day;
 use tonic::Status;
@@ -142,9 +144,28 @@ pub fn day_text(date: Option<&Date>) -> String {
     )
 }
 
+/// The keys of customers by their ids, as `source:id`; empty where the caller may not ask or customers are elsewhere.
+pub async fn names(client: &Client, ids: &[String]) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    for ids in ids.chunks(1_000) {
+        let request = BatchGetCustomersRequest {
+            customers: ids.iter().map(|id| customer(id, "")).collect(),
+        };
+        let Ok(answer) = client.customers().batch_get_customers(request).await else {
+            return names;
+        };
+        for customer in answer.into_inner().customers {
+            if let Some(key) = customer.key {
+                names.insert(customer.id, format!("{}:{}", key.source, key.external_id));
+            }
+        }
+    }
+    names
+}
+
 /// Digits of the minor unit of the tenant's currency; 2 where the caller may not ask.
 pub async fn places(client: &Client) -> i32 {
-    let request = regard_proto::customer::v1::GetTenantRequest::default();
+    let request = GetTenantRequest::default();
     let tenant = client.tenants().get_tenant(request).await;
     let currency = tenant.ok().and_then(|t| t.into_inner().tenant);
     let currency = currency.and_then(|t| regard_types::Currency::parse(&t.currency).ok());

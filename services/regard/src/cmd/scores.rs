@@ -1,6 +1,6 @@
 //! `regard scores`: customers with their scores.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Write as _, stdout};
 
 use clap::Args;
@@ -59,7 +59,13 @@ impl Scores {
                 Some(count) => top(&client, &self.by, count).await?,
                 None => self.named(&client).await?,
             };
-            self.print(&found, places)
+            let ids: Vec<String> = found.iter().map(|c| c.customer_id.clone()).collect();
+            let names = if self.json || ids.is_empty() {
+                HashMap::new()
+            } else {
+                reach::names(&client, &ids).await
+            };
+            self.print(&found, &names, places)
         })
     }
 
@@ -82,7 +88,12 @@ impl Scores {
         Ok(found)
     }
 
-    fn print(&self, found: &[CustomerScores], places: i32) -> anyhow::Result<()> {
+    fn print(
+        &self,
+        found: &[CustomerScores],
+        names: &HashMap<String, String>,
+        places: i32,
+    ) -> anyhow::Result<()> {
         let mut out = stdout().lock();
         if self.json {
             let all: Vec<_> = found.iter().map(told::customer_json).collect();
@@ -93,7 +104,10 @@ impl Scores {
         let row = |customer: &CustomerScores, score: &Score| {
             let why = score.reasons.first().cloned().unwrap_or_default();
             [
-                customer.customer_id.clone(),
+                names
+                    .get(&customer.customer_id)
+                    .unwrap_or(&customer.customer_id)
+                    .clone(),
                 score.name.clone(),
                 told::value(score.value, &score.unit, places),
                 score.band.clone(),

@@ -117,8 +117,9 @@ fn read<Row: prost::Message>(
 ) -> anyhow::Result<()> {
     let mut batch = empty();
     let mut bytes = 0;
-    let mut record = first.clone().unwrap_or_default();
-    let mut more = first.is_some() || file.next(&mut record)?;
+    let given = first.is_some();
+    let mut record = first.unwrap_or_default();
+    let mut more = given || file.next(&mut record)?;
     while more {
         match parse(&record) {
             Ok(row) => {

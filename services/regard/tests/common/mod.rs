@@ -64,3 +64,68 @@ pub fn near(name: &str, got: &Value, want: f64, relative: f64) {
 pub fn reference() -> Value {
     serde_json::from_str(&std::fs::read_to_string(data("reference/cdnow.json")).unwrap()).unwrap()
 }
+
+/// A suite that runs as a process of its own; stopped when it goes.
+pub struct Served {
+    child: std::process::Child,
+    /// Where it answers.
+    pub address: String,
+}
+
+impl Served {
+    /// Starts `regard serve` with arguments, on a free port, and waits until it says where it answers.
+    pub fn start(args: &[&str]) -> Self {
+        use std::io::{BufRead as _, BufReader};
+        let mut command = Command::new(env!("CARGO_BIN_EXE_regard"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("REGARD_") {
+                command.env_remove(name);
+            }
+        }
+        command.arg("serve").args(args).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--set",
+            "log.level=warn",
+        ]);
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines
+            .next()
+            .unwrap_or_else(|| panic!("serve {args:?} ended at once"))
+            .unwrap();
+        let at = first
+            .find("http://")
+            .unwrap_or_else(|| panic!("no address in {first:?}"));
+        let address = first[at..].to_owned();
+        // What else it prints must find a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address }
+    }
+
+    /// Asks it to end by SIGTERM; whether it ended well, and how long it took.
+    pub fn stop(mut self) -> (bool, std::time::Duration) {
+        let begun = std::time::Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let status = self.child.wait().unwrap();
+        (status.success(), begun.elapsed())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Ended already, mostly.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
