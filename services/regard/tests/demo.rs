@@ -109,13 +109,13 @@ fn answers(got: &Value) {
     near("csat", &ours["value"], share(&csat["pct"]), 1e-9);
     near(
         "low",
-        &ours["interval"][0],
+        &ours["interval"]["low"],
         share(&csat["wilson95"][0]),
         1e-6,
     );
     near(
         "high",
-        &ours["interval"][1],
+        &ours["interval"]["high"],
         share(&csat["wilson95"][1]),
         1e-6,
     );

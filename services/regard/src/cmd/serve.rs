@@ -89,13 +89,20 @@ fn announce(suite: &Suite, services: &[Which]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Tells every step of a new schema at the level of our own code.
+const MIGRATOR: &str = "sea_orm_migration";
+
 /// Logs as the settings say.
 ///
 /// # Errors
 /// A level that is none.
 pub fn start_logs(settings: &Settings) -> anyhow::Result<()> {
+    let mut level = settings.log.level.clone();
+    if !level.contains(MIGRATOR) {
+        level.push_str(&format!(",{MIGRATOR}=warn"));
+    }
     let logs = LogSettings {
-        level: settings.log.level.clone(),
+        level,
         format: match settings.log.format {
             settings::LogFormat::Pretty => LogFormat::Pretty,
             settings::LogFormat::Json => LogFormat::Json,

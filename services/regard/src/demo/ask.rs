@@ -12,7 +12,7 @@ use regard_proto::scoring::v1::{
 use regard_types::Day;
 use tonic::Code;
 
-use super::report::Metric;
+use super::report::{Between, Metric};
 use crate::reach::{customer_key, date, given, refused};
 
 /// Customers of a call.
@@ -173,7 +173,11 @@ pub async fn metric(
     Ok(Metric {
         value: value.value.map(in_main),
         n: value.n,
-        interval: value.interval.map(|i| (in_main(i.low), in_main(i.high))),
+        interval: value.interval.map(|i| Between {
+            low: in_main(i.low),
+            high: in_main(i.high),
+            level: i.level,
+        }),
         parts: value.parts.into_iter().map(|p| (p.name, p.value)).collect(),
         unit: if crate::told::is_money(&unit) {
             "USD".to_owned()

@@ -172,7 +172,7 @@ fn people(out: &mut impl Write, title: &str, people: &[Person]) -> io::Result<()
             .map_or_else(|| "–".to_owned(), |e| format!("{e:.1}"));
         let interval = person
             .expected_interval
-            .map(|(low, high)| format!(" ({low:.0} to {high:.0})"))
+            .map(|i| format!(" ({:.0} to {:.0})", i.low, i.high))
             .unwrap_or_default();
         table.add_row([
             person.customer.clone(),
@@ -250,7 +250,7 @@ fn metrics(
             metric.value.map_or_else(|| "–".to_owned(), shown),
             metric
                 .interval
-                .map(|(low, high)| format!("{} to {}", shown(low), shown(high)))
+                .map(|i| format!("{} to {}", shown(i.low), shown(i.high)))
                 .unwrap_or_default(),
             metric.n.to_string(),
             metric.unit.clone(),

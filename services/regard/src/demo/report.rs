@@ -106,7 +106,7 @@ pub struct Person {
     /// Purchase days expected in 39 weeks.
     pub expected_purchases: Option<f64>,
     /// Predictive interval of these, level 0.9.
-    pub expected_interval: Option<(f64, f64)>,
+    pub expected_interval: Option<Between>,
     /// Probability of no purchase in 13 weeks.
     pub no_purchase_13w: Option<f64>,
     /// Recency, frequency and value in fifths.
@@ -156,7 +156,7 @@ pub struct Metric {
     /// Over how many.
     pub n: i64,
     /// Where the population's value lies, level 0.95.
-    pub interval: Option<(f64, f64)>,
+    pub interval: Option<Between>,
     /// What it is made of.
     pub parts: BTreeMap<String, f64>,
     /// The same, computed apart from this program.
@@ -185,6 +185,17 @@ pub struct Respondent {
     pub satisfaction: Option<f64>,
     /// What moved it, the largest effect first.
     pub reasons: Vec<String>,
+}
+
+/// An interval.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Between {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Its level.
+    pub level: f64,
 }
 
 /// Something that happened, and what it did to scores.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::ask::{Scored, explain, metric, reasons, scores, settled};
 use super::purchases::Purchases;
 use super::rank::{area, correlation, midranks, root_mean_square};
-use super::report::{Fitted, Forecast, Imported, Metric, Person, Tier};
+use super::report::{Between, Fitted, Forecast, Imported, Metric, Person, Tier};
 use super::stage::{CDNOW, Stage, pin};
 use crate::import::{Plan, orders};
 use crate::{operation, told};
@@ -187,7 +187,11 @@ impl<'a> Shop<'a> {
                 residual_clv: scored.value(VALUE),
                 historic_value: scored.value("historic_value"),
                 expected_purchases: scored.value("expected_purchases"),
-                expected_interval: expected.and_then(|s| s.interval).map(|i| (i.low, i.high)),
+                expected_interval: expected.and_then(|s| s.interval).map(|i| Between {
+                    low: i.low,
+                    high: i.high,
+                    level: i.level,
+                }),
                 no_purchase_13w: scored.value(SILENCE),
                 rfm: scored
                     .score("rfm")
