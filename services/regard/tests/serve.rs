@@ -318,3 +318,67 @@ fn the_demo_stays_up() {
     assert!(message.contains("UNAUTHENTICATED"), "{message}");
     served.stop();
 }
+
+#[test]
+fn postgresql_and_redis_by_settings() {
+    use regard_testkit::{CacheKind, Engine, TestCache, TestStore, run};
+
+    let (stores, cache) = run(async {
+        let stores = [
+            TestStore::new(Engine::Postgres).await,
+            TestStore::new(Engine::Postgres).await,
+            TestStore::new(Engine::Postgres).await,
+        ];
+        (stores, TestCache::new(CacheKind::Redis).await)
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("data").display().to_string();
+    let url = |at: usize, name: &str| format!("{name}.database.url={}", stores[at].url);
+    let redis = format!("cache.redis_url={}", cache.redis_url.as_deref().unwrap());
+    let urls = [url(0, "customer"), url(1, "feedback"), url(2, "scoring")];
+    let mut args = vec!["--data", &folder, "--set", SECRET, "--set", &redis];
+    for url in &urls {
+        args.extend(["--set", url.as_str()]);
+    }
+    let served = Served::start(&args);
+    let file = dir.path().join("o.csv");
+    std::fs::write(
+        &file,
+        "customer,date,value\n1,2024-01-02,10\n1,2024-02-02,5\n",
+    )
+    .unwrap();
+    let file = file.display().to_string();
+    let got = json(&[
+        "import",
+        "orders",
+        &file,
+        "--server",
+        &served.address,
+        "--json",
+    ]);
+    assert_eq!(got["accepted"], 2);
+    let value = || {
+        let scores = json(&[
+            "scores",
+            "1",
+            "--scores",
+            "historic_value",
+            "--server",
+            &served.address,
+            "--json",
+        ]);
+        scores[0]["scores"][0]["value"].clone()
+    };
+    for _ in 0..100 {
+        if value() == 1500.0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(value(), 1500.0);
+    assert!(
+        !std::path::Path::new(&folder).join("customer.db").exists(),
+        "the stores are elsewhere"
+    );
+    assert!(served.stop().0);
+}
