@@ -1,0 +1,82 @@
+//! A process that serves a plan, and its sudden end.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use regard_client::{Client, Options};
+
+use crate::plan::{Plan, key_of};
+
+/// A running process; killed when dropped.
+pub struct Process {
+    child: Child,
+    /// `http://127.0.0.1:port`.
+    pub address: String,
+}
+
+impl Process {
+    /// Starts the program on the plan and waits until it serves. Needs [`Plan::listen`].
+    ///
+    /// # Panics
+    /// When it ends early; its log is on the standard error.
+    #[must_use]
+    pub fn start(program: &str, plan: &Plan) -> Self {
+        let mut child = Command::new(program)
+            .arg(serde_json::to_string(plan).unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let Some(address) = line.strip_prefix("ready ") else {
+            let _ = child.kill();
+            panic!("the process of {plan:?} did not start: {:?}", child.wait());
+        };
+        Self {
+            child,
+            address: format!("http://{}", address.trim()),
+        }
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// A client of a tenant.
+    #[must_use]
+    pub fn client(&self, tenant: &str) -> Client {
+        client_at(&self.address, tenant)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A client of a tenant at an address; connects when it is used.
+///
+/// # Panics
+/// When the address is none.
+#[must_use]
+pub fn client_at(address: &str, tenant: &str) -> Client {
+    let api_key = (tenant != "default").then(|| key_of(tenant));
+    Client::lazy(
+        address,
+        &Options {
+            api_key,
+            ..Options::default()
+        },
+    )
+    .unwrap()
+}

@@ -1,0 +1,173 @@
+//! Which services run, where their data lie, and where their neighbours are.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use regard_cache::Settings as CacheSettings;
+use regard_database::DatabaseSettings;
+use regard_scoring::follow::Source;
+use regard_server::{
+    Identity, IdentitySettings, KeySettings, Pipe, Running, ServerSettings, Shared, service_caller,
+};
+use regard_types::{Clock, IdSecret, Service};
+use serde::{Deserialize, Serialize};
+use tonic::transport::{Channel, Endpoint};
+
+/// The key of a scoring service in another process.
+pub const SERVICE_KEY: &str = "key-of-the-scoring-service";
+
+/// The id secret of every test.
+#[must_use]
+pub fn ids() -> IdSecret {
+    IdSecret([7; 32])
+}
+
+/// The key of a caller in a tenant, for servers behind TCP.
+#[must_use]
+pub fn key_of(tenant: &str) -> String {
+    format!("key-of-tenant-{tenant}")
+}
+
+/// What a process serves; a service without a database is not served by it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plan {
+    /// The customer service's database.
+    pub customer: String,
+    /// The feedback service's database.
+    pub feedback: String,
+    /// The scoring service's database.
+    pub scoring: String,
+    /// Where scoring finds a customer service that is not served here, such as `http://127.0.0.1:7400`.
+    pub customer_at: String,
+    /// Where scoring finds a feedback service that is not served here.
+    pub feedback_at: String,
+    /// Redis; empty for none.
+    pub redis: String,
+    /// Where gRPC listens; empty for the pipe alone.
+    pub listen: String,
+    /// Where the figures are; empty for none.
+    pub figures: String,
+    /// Tenants that have a key, see [`key_of`].
+    pub tenants: Vec<String>,
+}
+
+/// Services that run in this process.
+pub struct Open {
+    /// The server.
+    pub running: Running,
+    /// The way in.
+    pub pipe: Pipe,
+}
+
+fn database(url: &str) -> DatabaseSettings {
+    DatabaseSettings {
+        max_connections: 12,
+        acquire_ms: 10_000,
+        heartbeat_ms: 100,
+        ..DatabaseSettings::new(url)
+    }
+}
+
+fn channel_to(address: &str) -> anyhow::Result<Channel> {
+    Ok(Endpoint::new(address.to_owned())?
+        .connect_timeout(Duration::from_secs(2))
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .connect_lazy())
+}
+
+impl Plan {
+    /// Opens the services and serves them.
+    ///
+    /// # Errors
+    /// A store or an address that cannot be had.
+    pub async fn open(&self, clock: &Clock) -> anyhow::Result<Open> {
+        let shared = || Shared {
+            clock: clock.clone(),
+            ids: ids(),
+        };
+        let pipe = Pipe::new();
+        let mut services = Vec::new();
+        if !self.customer.is_empty() {
+            let settings = regard_customer::Settings::new(database(&self.customer));
+            let opened = regard_customer::open(settings, shared()).await;
+            services.push(opened.map_err(|fault| anyhow!("customer: {fault:?}"))?);
+        }
+        if !self.feedback.is_empty() {
+            let settings = regard_feedback::Settings::new(database(&self.feedback));
+            services.push(
+                regard_feedback::open(settings, shared())
+                    .await
+                    .context("feedback")?,
+            );
+        }
+        if !self.scoring.is_empty() {
+            let settings = regard_scoring::Settings {
+                database: database(&self.scoring),
+                cache: CacheSettings {
+                    capacity: 16 << 20,
+                    ..CacheSettings::default()
+                },
+                redis_url: self.redis.clone(),
+            };
+            let sources = self.sources(&pipe)?;
+            let opened = regard_scoring::open(settings, shared(), sources).await;
+            services.push(opened.map_err(|fault| anyhow!("scoring: {fault:?}"))?);
+        }
+        let settings = ServerSettings {
+            listen: self.listen.clone(),
+            metrics_listen: self.figures.clone(),
+            grace_ms: 500,
+            ready_ms: 200,
+            ..ServerSettings::default()
+        };
+        let running = Running::start(services, &settings, self.identity()?, &pipe).await?;
+        Ok(Open { running, pipe })
+    }
+
+    fn sources(&self, pipe: &Pipe) -> anyhow::Result<Vec<Source>> {
+        let mut out = Vec::new();
+        for (feed, here, there) in [
+            (Service::Customer, &self.customer, &self.customer_at),
+            (Service::Feedback, &self.feedback, &self.feedback_at),
+        ] {
+            if !there.is_empty() {
+                let key = format!("Bearer {SERVICE_KEY}").parse()?;
+                out.push(Source {
+                    feed,
+                    channel: channel_to(there)?,
+                    key: Some(key),
+                });
+            } else if !here.is_empty() {
+                out.push(Source {
+                    feed,
+                    channel: pipe.channel_of(service_caller("scoring", &ids())),
+                    key: None,
+                });
+            }
+        }
+        Ok(out)
+    }
+
+    fn identity(&self) -> anyhow::Result<Identity> {
+        let key = |key: String, name: &str, tenant: &str, all_tenants| KeySettings {
+            key,
+            name: name.to_owned(),
+            tenant: tenant.to_owned(),
+            permissions: vec!["*".to_owned()],
+            all_tenants,
+        };
+        let mut keys = vec![key(SERVICE_KEY.to_owned(), "scoring", "default", true)];
+        keys.extend(
+            self.tenants
+                .iter()
+                .map(|tenant| key(key_of(tenant), "test", tenant, false)),
+        );
+        let settings = IdentitySettings {
+            embedded: true,
+            keys,
+        };
+        Identity::new(&settings, &ids(), "identity").map_err(|bad| anyhow!("{bad:?}"))
+    }
+}

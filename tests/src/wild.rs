@@ -1,0 +1,472 @@
+//! Bad requests of any RPC, made from the contract's own descriptors and rules, so that an RPC or a rule that is added later
+//! is covered without a word here.
+
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+    ReflectMessage as _, Value,
+};
+
+/// A text of 36 characters that is a UUID.
+const UUID: &str = "0190b3a1-7c3d-7c3d-8c3d-0190b3a17c3d";
+
+/// Texts of which some one satisfies any pattern of the contract.
+const TEXTS: [&str; 7] = [
+    "shop",
+    "USD",
+    "operations/0190b3a1-7c3d-7c3d-8c3d-0190b3a17c3d",
+    "a",
+    "UTC",
+    UUID,
+    "x_1",
+];
+
+/// The contract, for reading.
+pub struct Contract {
+    pool: DescriptorPool,
+    rules: ExtensionDescriptor,
+    oneof_rules: ExtensionDescriptor,
+}
+
+/// One thing wrong in a request.
+#[derive(Clone)]
+pub struct Wrong {
+    /// The path of the field, as an error names it.
+    pub path: String,
+    /// What is wrong.
+    pub what: String,
+    steps: Vec<FieldDescriptor>,
+    value: Option<Value>,
+}
+
+impl Contract {
+    /// Reads the descriptors.
+    ///
+    /// # Panics
+    /// When they are unsound.
+    #[must_use]
+    pub fn read() -> Self {
+        let pool = DescriptorPool::decode(regard_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let rules = pool.get_extension_by_name("buf.validate.field").unwrap();
+        let oneof_rules = pool.get_extension_by_name("buf.validate.oneof").unwrap();
+        Self {
+            pool,
+            rules,
+            oneof_rules,
+        }
+    }
+
+    /// A message type by its full name.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn message(&self, name: &str) -> MessageDescriptor {
+        self.pool.get_message_by_name(name).unwrap()
+    }
+
+    fn rules(&self, field: &FieldDescriptor) -> Rules {
+        let options = field.options();
+        let given = options
+            .has_extension(&self.rules)
+            .then(|| options.get_extension(&self.rules));
+        Rules(given.and_then(|rules| rules.as_message().cloned()))
+    }
+
+    /// A message that breaks no rule.
+    #[must_use]
+    pub fn sound(&self, of: &MessageDescriptor) -> DynamicMessage {
+        let mut out = DynamicMessage::new(of.clone());
+        for field in of.fields() {
+            // The first of a oneof.
+            let first = field
+                .containing_oneof()
+                .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(&field));
+            if first && let Some(value) = self.sound_value(&field) {
+                out.set_field(&field, value);
+            }
+        }
+        out
+    }
+
+    fn sound_value(&self, field: &FieldDescriptor) -> Option<Value> {
+        if field.is_map() {
+            return None;
+        }
+        let rules = self.rules(field);
+        if field.is_list() {
+            let item = match field.kind() {
+                Kind::Message(message) => Value::Message(self.sound_message(&message)?),
+                Kind::String => Value::String(text(&rules.of("repeated").of("items"))),
+                _ => return None,
+            };
+            return Some(Value::List(vec![item]));
+        }
+        Some(match field.kind() {
+            Kind::Message(message) => Value::Message(self.sound_message(&message)?),
+            Kind::String => Value::String(text(&rules)),
+            Kind::Bool => Value::Bool(false),
+            Kind::Int32 => Value::I32(1),
+            Kind::Int64 => Value::I64(1),
+            Kind::Uint32 => Value::U32(1),
+            Kind::Uint64 | Kind::Fixed64 => Value::U64(1),
+            Kind::Double => Value::F64(1.0),
+            Kind::Enum(_) => Value::EnumNumber(1),
+            _ => return None,
+        })
+    }
+
+    fn sound_message(&self, of: &MessageDescriptor) -> Option<DynamicMessage> {
+        let set = |parts: &[(&str, Value)]| {
+            let mut out = DynamicMessage::new(of.clone());
+            for (name, value) in parts {
+                out.set_field_by_name(name, value.clone());
+            }
+            Some(out)
+        };
+        match of.full_name() {
+            "google.protobuf.Timestamp" => set(&[("seconds", Value::I64(1_770_000_000))]),
+            "google.protobuf.Duration" => set(&[("seconds", Value::I64(1))]),
+            "google.type.Date" => set(&[
+                ("year", Value::I32(2026)),
+                ("month", Value::I32(1)),
+                ("day", Value::I32(1)),
+            ]),
+            "google.type.Money" => set(&[
+                ("currency_code", Value::String("USD".to_owned())),
+                ("units", Value::I64(1)),
+            ]),
+            "google.protobuf.FieldMask" => None,
+            _ => Some(self.sound(of)),
+        }
+    }
+
+    /// Everything that can be wrong in a request of this type, one by one.
+    #[must_use]
+    pub fn wrongs(&self, of: &MessageDescriptor) -> Vec<Wrong> {
+        let mut out = Vec::new();
+        self.collect(of, &[], "", &mut out);
+        out
+    }
+
+    fn collect(
+        &self,
+        of: &MessageDescriptor,
+        before: &[FieldDescriptor],
+        path: &str,
+        out: &mut Vec<Wrong>,
+    ) {
+        for oneof in of.oneofs() {
+            let options = oneof.options();
+            let required = options
+                .get_extension(&self.oneof_rules)
+                .as_message()
+                .is_some_and(|rules| {
+                    rules
+                        .get_field_by_name("required")
+                        .is_some_and(|v| v.as_bool() == Some(true))
+                });
+            if required && let Some(first) = oneof.fields().next() {
+                let steps = [before, &[first]].concat();
+                // The oneof, or the message that lacks it, is named.
+                out.push(Wrong {
+                    path: path.to_owned(),
+                    what: format!("none of {}", oneof.name()),
+                    steps,
+                    value: None,
+                });
+            }
+        }
+        for field in of.fields() {
+            let first = field
+                .containing_oneof()
+                .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(&field));
+            if !first || field.is_map() {
+                continue;
+            }
+            let steps = [before, std::slice::from_ref(&field)].concat();
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{}", field.name());
+            let rules = self.rules(&field);
+            let mut add = |what: &str, value: Option<Value>| {
+                out.push(Wrong {
+                    path: path.clone(),
+                    what: what.to_owned(),
+                    steps: steps.clone(),
+                    value,
+                });
+            };
+            if rules.flag("required") {
+                add("absent", None);
+            }
+            if field.is_list() {
+                self.lists(&field, &rules, &mut add);
+                if let Kind::Message(message) = field.kind() {
+                    self.collect(&message, &steps, &format!("{path}[0]"), out);
+                }
+                continue;
+            }
+            for (what, value) in scalars(&field, &rules) {
+                add(what, Some(value));
+            }
+            if let Kind::Message(message) = field.kind()
+                && !message.full_name().starts_with("google.")
+            {
+                self.collect(&message, &steps, &path, out);
+            }
+        }
+    }
+
+    fn lists(
+        &self,
+        field: &FieldDescriptor,
+        rules: &Rules,
+        add: &mut impl FnMut(&str, Option<Value>),
+    ) {
+        let repeated = rules.of("repeated");
+        if repeated.number("min_items").is_some_and(|n| n > 0) {
+            add("no items", None);
+        }
+        let Some(Value::List(one)) = self.sound_value(field) else {
+            return;
+        };
+        if let Some(most) = repeated.number("max_items") {
+            let most = usize::try_from(most).unwrap_or(0);
+            add(
+                "too many items",
+                Some(Value::List(vec![one[0].clone(); most + 1])),
+            );
+        }
+        if matches!(field.kind(), Kind::String) && repeated.of("items").0.is_some() {
+            add(
+                "a bad item",
+                Some(Value::List(vec![Value::String(String::new())])),
+            );
+        }
+    }
+}
+
+/// The rules of a field.
+struct Rules(Option<DynamicMessage>);
+
+impl Rules {
+    fn of(&self, name: &str) -> Rules {
+        let part = self
+            .0
+            .as_ref()
+            .filter(|m| m.has_field_by_name(name))
+            .and_then(|m| m.get_field_by_name(name));
+        Rules(part.and_then(|v| v.as_message().cloned()))
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        let message = self.0.as_ref().filter(|m| m.has_field_by_name(name))?;
+        message
+            .get_field_by_name(name)
+            .map(std::borrow::Cow::into_owned)
+    }
+
+    fn flag(&self, name: &str) -> bool {
+        self.value(name).and_then(|v| v.as_bool()).unwrap_or(false)
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match self.value(name)? {
+            Value::I32(n) => Some(i64::from(n)),
+            Value::I64(n) => Some(n),
+            Value::U32(n) => Some(i64::from(n)),
+            Value::U64(n) => i64::try_from(n).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// A text that satisfies the rules.
+fn text(rules: &Rules) -> String {
+    let rules = if rules
+        .0
+        .as_ref()
+        .is_some_and(|m| m.descriptor().full_name() == "buf.validate.StringRules")
+    {
+        Rules(rules.0.clone())
+    } else {
+        rules.of("string")
+    };
+    if rules.flag("uuid") {
+        return UUID.to_owned();
+    }
+    match rules.value("pattern") {
+        Some(Value::String(pattern)) => {
+            let pattern = regex::Regex::new(&pattern).unwrap();
+            let fits = TEXTS.iter().find(|text| pattern.is_match(text));
+            (*fits.unwrap_or_else(|| panic!("no text of the test fits {pattern}"))).to_owned()
+        }
+        _ => "shop".to_owned(),
+    }
+}
+
+fn scalars(field: &FieldDescriptor, rules: &Rules) -> Vec<(&'static str, Value)> {
+    let mut out = Vec::new();
+    match field.kind() {
+        Kind::String => {
+            let rules = rules.of("string");
+            if let Some(most) = rules.number("max_len") {
+                out.push((
+                    "too long",
+                    Value::String("a".repeat(usize::try_from(most).unwrap_or(0) + 1)),
+                ));
+            }
+            if rules.number("min_len").is_some_and(|least| least > 0) {
+                out.push(("empty", Value::String(String::new())));
+            }
+            if rules.flag("uuid") {
+                out.push(("no UUID", Value::String("0190b3a1-no-uuid".to_owned())));
+            }
+            if rules.value("pattern").is_some() {
+                out.push((
+                    "not of the pattern",
+                    Value::String("!\u{7f}\u{e9}".to_owned()),
+                ));
+            }
+        }
+        Kind::Enum(_) => {
+            out.push(("unknown number", Value::EnumNumber(9_999)));
+            out.push(("negative number", Value::EnumNumber(-1)));
+        }
+        Kind::Int32 => {
+            let rules = rules.of("int32");
+            let number = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
+            if let Some(least) = rules.number("gte") {
+                out.push(("too small", Value::I32(number(least) - 1)));
+            }
+            if let Some(most) = rules.number("lte") {
+                out.push(("too large", Value::I32(number(most) + 1)));
+            }
+        }
+        Kind::Int64 => {
+            let rules = rules.of("int64");
+            if let Some(least) = rules.number("gte") {
+                out.push(("too small", Value::I64(least - 1)));
+                out.push(("the smallest", Value::I64(i64::MIN)));
+            }
+            if let Some(most) = rules.number("lte") {
+                out.push(("too large", Value::I64(most + 1)));
+            }
+        }
+        Kind::Uint32 => {
+            if let Some(most) = rules.of("uint32").number("lte") {
+                out.push((
+                    "too large",
+                    Value::U32(u32::try_from(most).unwrap_or(0) + 1),
+                ));
+            }
+        }
+        Kind::Uint64 => {
+            if rules.of("uint64").value("lte").is_some() {
+                out.push(("too large", Value::U64(u64::MAX)));
+            }
+        }
+        Kind::Double => {
+            if rules.of("double").flag("finite") {
+                out.extend([
+                    ("not a number", Value::F64(f64::NAN)),
+                    ("infinite", Value::F64(f64::INFINITY)),
+                ]);
+            }
+        }
+        Kind::Message(message) => out.extend(known(&message, rules)),
+        _ => {}
+    }
+    out
+}
+
+/// Wrong days, times, durations and amounts.
+fn known(message: &MessageDescriptor, rules: &Rules) -> Vec<(&'static str, Value)> {
+    let of = |parts: &[(&str, Value)]| {
+        let mut out = DynamicMessage::new(message.clone());
+        for (name, value) in parts {
+            out.set_field_by_name(name, value.clone());
+        }
+        Value::Message(out)
+    };
+    let date = |year, month, day| {
+        of(&[
+            ("year", Value::I32(year)),
+            ("month", Value::I32(month)),
+            ("day", Value::I32(day)),
+        ])
+    };
+    let time = |seconds, nanos| {
+        of(&[
+            ("seconds", Value::I64(seconds)),
+            ("nanos", Value::I32(nanos)),
+        ])
+    };
+    let ruled = rules.0.is_some();
+    match message.full_name() {
+        "google.type.Date" if ruled => vec![
+            ("before 1900", date(1899, 12, 31)),
+            ("far in the future", date(2100, 1, 1)),
+            ("the smallest year", date(i32::MIN, 1, 1)),
+        ],
+        "google.protobuf.Timestamp" if rules.of("timestamp").0.is_some() => vec![
+            ("before 1900", time(-2_208_988_801, 0)),
+            ("far in the future", time(4_102_444_800, 0)),
+            ("the largest time", time(i64::MAX, 0)),
+        ],
+        "google.protobuf.Duration" if rules.of("duration").0.is_some() => {
+            vec![("negative", time(-1, 0)), ("too long", time(100_000, 0))]
+        }
+        "google.type.Money" if ruled => vec![
+            (
+                "negative",
+                of(&[
+                    ("currency_code", Value::String("USD".to_owned())),
+                    ("units", Value::I64(-1)),
+                ]),
+            ),
+            (
+                "negative part",
+                of(&[
+                    ("currency_code", Value::String("USD".to_owned())),
+                    ("nanos", Value::I32(-1)),
+                ]),
+            ),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+impl Wrong {
+    /// Makes a message wrong in this way.
+    pub fn apply(&self, message: &mut DynamicMessage) {
+        set(message, &self.steps, self.value.as_ref());
+    }
+
+    /// Whether an error that names this field names the wrong one.
+    #[must_use]
+    pub fn named_by(&self, field: &str) -> bool {
+        field == self.path
+            || field
+                .strip_prefix(&self.path)
+                .is_some_and(|rest| self.path.is_empty() || rest.starts_with(['.', '[']))
+    }
+}
+
+fn set(message: &mut DynamicMessage, steps: &[FieldDescriptor], value: Option<&Value>) {
+    match steps {
+        [] => {}
+        [last] => match value {
+            Some(value) => message.set_field(last, value.clone()),
+            None => message.clear_field(last),
+        },
+        [first, rest @ ..] => match message.get_field_mut(first) {
+            Value::Message(inner) => set(inner, rest, value),
+            Value::List(items) => {
+                if let Some(Value::Message(inner)) = items.first_mut() {
+                    set(inner, rest, value);
+                }
+            }
+            _ => {}
+        },
+    }
+}
