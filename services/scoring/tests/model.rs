@@ -1,4 +1,5 @@
 //! Fits as operations: the numbers on real data, who serves, crashes, stops, repeats; on both engines.
+#![recursion_limit = "256"]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;

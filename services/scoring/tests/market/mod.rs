@@ -89,7 +89,7 @@ impl Market {
         market
     }
 
-    pub async fn run(&self, sql: &str, number: i64) {
+    pub async fn run(&self, sql: &'static str, number: i64) {
         let tx = self.core.db.system().await.unwrap();
         tx.run(sql, vec![self.caller.tenant.0.into(), number.into()])
             .await
