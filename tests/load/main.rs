@@ -84,7 +84,17 @@ const ROWS: [(&str, Measure); 7] = [
     ("L12", row::l12::run),
 ];
 
-fn main() -> anyhow::Result<()> {
+fn main() -> std::process::ExitCode {
+    match work() {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("regard-load: {why:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> anyhow::Result<()> {
     let cli = Cli::parse();
     match cli.part {
         Some(Part::Drive(drive)) => {

@@ -34,12 +34,12 @@ pub fn customer(number: u64) -> common::CustomerRef {
     }
 }
 
-/// The order of this number in a series; one of `customers` bought.
-pub fn order(series: &str, number: u64, customers: u64) -> pb::Order {
+/// The order of this number in a series; one of `customers` bought: drawn, or `everyone` in turn.
+pub fn order(series: &str, number: u64, customers: u64, everyone: bool) -> pb::Order {
     let drawn = mix(number.wrapping_add(series.len() as u64 * 0x1000_0001));
     pb::Order {
         key: Some(key(format!("{series}-{number:08}"))),
-        customer: Some(customer(drawn % customers)),
+        customer: Some(customer(if everyone { number } else { drawn } % customers)),
         order_time: Some(prost_types::Timestamp {
             seconds: FROM + (mix(drawn) % TWO_YEARS).cast_signed(),
             nanos: 0,
@@ -62,14 +62,14 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// Encoded batches of a series.
+/// Encoded batches of a series; with `create_missing` every customer comes to be.
 pub fn batches(series: &str, rows: usize, customers: u64, create_missing: bool) -> Vec<Bytes> {
     let numbers: Vec<u64> = (0..rows as u64).collect();
     numbers
         .chunks(BATCH)
         .map(|chunk| {
             let rows = chunk.iter().map(|number| pb::OrderRow {
-                order: Some(order(series, *number, customers)),
+                order: Some(order(series, *number, customers, create_missing)),
                 revision: 0,
             });
             let request = pb::IngestOrdersRequest {

@@ -17,6 +17,8 @@ use crate::{Plan, process};
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// Services that run apart need the same one.
+const ID_SECRET: &str = "6c6f616400000000000000000000000000000000000000000000000000000001";
 
 /// A server under test; stopped when dropped.
 pub struct Serve {
@@ -45,6 +47,7 @@ impl Serve {
         command
             .arg("serve")
             .args(services)
+            .env("REGARD_SECRETS__ID_SECRET", ID_SECRET)
             .env("REGARD_DATA__FOLDER", folder)
             .env("REGARD_SERVER__LISTEN", format!("127.0.0.1:{port}"))
             .envs(settings.iter().copied());
@@ -205,14 +208,21 @@ impl Drop for Serve {
 
 /// A command on one core, where one is given.
 fn pinned(program: &Path, core: Option<usize>) -> Command {
-    match core {
+    let mut command = match core {
         Some(core) => {
             let mut command = Command::new("taskset");
             command.arg("-c").arg(core.to_string()).arg(program);
             command
         }
         None => Command::new(program),
+    };
+    // What tells the harness of its servers would be taken for settings.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("REGARD_") {
+            command.env_remove(name);
+        }
     }
+    command
 }
 
 /// Runs one piece of client work.

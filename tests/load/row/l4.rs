@@ -145,7 +145,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
 
 fn request(series: &str, number: u64) -> pb::RecordOrderRequest {
     pb::RecordOrderRequest {
-        order: Some(market::order(series, number, CUSTOMERS)),
+        order: Some(market::order(series, number, CUSTOMERS, false)),
         request_id: format!("{series}-{number}"),
         ..pb::RecordOrderRequest::default()
     }

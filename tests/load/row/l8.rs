@@ -28,7 +28,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
     )?;
     serve.stop()?;
     let url = store.url("customer");
-    psql(url, &["VACUUM ANALYZE"])?;
+    psql(url, &["VACUUM ANALYZE change"])?;
     let rows: f64 = ask(url, "SELECT count(*) FROM change")?.parse()?;
 
     let mut own = Vec::new();
