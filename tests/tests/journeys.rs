@@ -460,8 +460,8 @@ async fn a_merge_and_its_undoing(world: World) {
     assert_ne!(before.0.customer_id, before.1.customer_id);
 
     let token = merge(&client, "b", "a").await.unwrap();
-    let a = scores(&client, "a", &[token.clone()]).await;
-    let b = scores(&client, "b", &[token.clone()]).await;
+    let a = scores(&client, "a", std::slice::from_ref(&token)).await;
+    let b = scores(&client, "b", std::slice::from_ref(&token)).await;
     assert_eq!(a.customer_id, before.0.customer_id);
     assert_eq!(
         (&a.customer_id, score(&a, "historic_value")),
@@ -481,7 +481,7 @@ async fn a_merge_and_its_undoing(world: World) {
     );
 
     let token = unmerge(&client, "b").await.unwrap();
-    let a = scores(&client, "a", &[token.clone()]).await;
+    let a = scores(&client, "a", std::slice::from_ref(&token)).await;
     let b = scores(&client, "b", &[token]).await;
     let values = |s: &scoring::CustomerScores| {
         // The quintiles are of all customers.

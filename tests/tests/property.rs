@@ -419,6 +419,16 @@ async fn live(engine: Engine, seed: u64, steps: &[Step]) -> Result<(), String> {
             last = on;
         }
     }
+    let count = |of: fn(&Step) -> bool| done.iter().filter(|step| of(step)).count();
+    println!(
+        "{engine:?} {seed}: {} of {} steps accepted, {} merges, {} undone, {} refunds, {} days",
+        done.len(),
+        steps.len(),
+        count(|s| matches!(s, Step::Merge(..))),
+        count(|s| matches!(s, Step::Unmerge(..))),
+        count(|s| matches!(s, Step::Refund(..))),
+        count(|s| matches!(s, Step::Day(..)))
+    );
     scores(&client, "c0", &session.tokens()).await;
     let as_of = format!("as_of={} ", FIRST + last);
     let settled = |rows: &[String]| rows.iter().all(|row| row.contains(&as_of));
