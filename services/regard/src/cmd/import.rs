@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{ArgAction, Args, Subcommand};
 use serde_json::json;
 
@@ -95,6 +96,9 @@ pub struct Responses {
 
 impl Common {
     fn plan(&self, channel: &str) -> anyhow::Result<Plan> {
+        // Said before a server is looked for.
+        std::fs::metadata(&self.file)
+            .with_context(|| format!("cannot open {}", self.file.display()))?;
         let mut plan = Plan {
             columns: self
                 .columns
