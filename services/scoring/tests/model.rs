@@ -25,6 +25,7 @@ on_both_engines!(
     too_little_data_is_said,
     a_repeat_is_the_same_operation,
     a_dead_replica_is_replaced_and_a_stop_is_kept,
+    whoever_dies_or_is_stopped_in_between_leaves_whole_work,
     another_tenant_sees_nothing
 );
 
@@ -380,5 +381,62 @@ async fn another_tenant_sees_nothing(store: TestStore) {
             .unwrap()
             .cancel
     );
+    market.close().await;
+}
+
+async fn reached(market: &Market, id: Uuid, done: i64) -> Operation {
+    loop {
+        let now = app::get(&market.core, &market.caller, id).await.unwrap();
+        if now.progress.done >= done || !now.state.open() {
+            return now;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// How many customers are scored for the tenant's day.
+async fn scored(market: &Market) -> i64 {
+    let tx = market.core.db.read_system().await.unwrap();
+    let sql = "SELECT count(*) FROM summary WHERE tenant = $1 AND as_of IS NOT NULL";
+    let row = tx
+        .fetch_one(sql, vec![market.caller.tenant.0.into()])
+        .await
+        .unwrap();
+    row.unwrap().get(0).unwrap()
+}
+
+async fn whoever_dies_or_is_stopped_in_between_leaves_whole_work(store: TestStore) {
+    let market = Market::open(&store, Some("1998-06-30")).await;
+    market.cdnow().await;
+    let ask = || app::ask(&market.core, &market.caller, command(""), Task::Rescore);
+    let wait = |id| app::wait(&market.core, &market.caller, id, Duration::from_secs(60));
+    let asked = ask().await.unwrap();
+    let job = tokio::spawn(operation::run(market.core.clone()));
+    reached(&market, asked.id, 500).await;
+    job.abort();
+    let _ = job.await;
+    // The lease of the dead runs out first.
+    let second = core(&store).await;
+    let job = tokio::spawn(operation::run(second.clone()));
+    let done = wait(asked.id).await.unwrap();
+    assert_eq!((done.state, done.progress.done), (State::Done, 2357));
+    assert_eq!(scored(&market).await, 2357);
+
+    let asked = ask().await.unwrap();
+    reached(&market, asked.id, 500).await;
+    app::cancel(&market.core, &market.caller, asked.id)
+        .await
+        .unwrap();
+    let ended = wait(asked.id).await.unwrap();
+    // Whoever asks after the last page asks too late.
+    let late = ended.state == State::Done && ended.progress.done == 2357;
+    let stopped = ended.state == State::Cancelled && (500..2357).contains(&ended.progress.done);
+    assert!(late || stopped, "{ended:?}");
+    // The next is taken up.
+    let asked = ask().await.unwrap();
+    assert_eq!(wait(asked.id).await.unwrap().state, State::Done);
+    job.abort();
+    let _ = job.await;
+    second.db.close().await;
     market.close().await;
 }

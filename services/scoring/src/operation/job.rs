@@ -131,22 +131,20 @@ impl Turn<'_> {
         Err(Fault::busy())
     }
 
-    /// Notes how far the work is.
+    /// Notes how far the work is. If the operation was asked to stop this is where the work stands still until it is dropped.
     ///
     /// # Errors
     /// `BUSY` once the lease is lost; what the engine answers.
     pub async fn progress(&self, core: &Core, progress: &Progress) -> Result<(), Fault> {
         let tx = core.db.system().await?;
         self.fence(&tx).await?;
-        store::progress(
-            &tx,
-            self.operation.tenant,
-            self.operation.id,
-            progress,
-            tx.now(),
-        )
-        .await?;
+        let Operation { tenant, id, .. } = *self.operation;
+        let stop = store::progress(&tx, tenant, id, progress, tx.now()).await?;
         tx.commit().await?;
+        if stop == Some(true) {
+            core.operations.notify_waiters();
+            return std::future::pending().await;
+        }
         Ok(())
     }
 
