@@ -109,6 +109,14 @@ impl FollowError {
     }
 }
 
+impl FollowError {
+    /// A snapshot cannot go on where it stopped: its epoch is gone, or another release of the service wrote the token.
+    fn wants_restart(&self) -> bool {
+        let token = |status: &Status| ErrorReason::of(status) == Some(ErrorReason::TokenInvalid);
+        self.wants_snapshot() || matches!(self, Self::Remote(status) if token(status))
+    }
+}
+
 impl Source {
     /// A request with our identity.
     pub fn request<T>(&self, message: T) -> Request<T> {
@@ -271,8 +279,16 @@ async fn follow_until(
     abandon_if_behind(core, load.no).await?;
     loop {
         if load.loading {
-            snapshot::take(core, source, lease, &load).await?;
-            load = open(core, source, lease).await?;
+            match snapshot::take(core, source, lease, &load).await {
+                Ok(()) => load = open(core, source, lease).await?,
+                // The feed's epoch changed while the snapshot was being read: where it stopped says nothing any more.
+                Err(error) if error.wants_restart() && !load.resume.is_empty() => {
+                    tracing::warn!(feed = source.feed.as_str(), %error, "the snapshot of the feed begins anew");
+                    load = snapshot::begin(core, source.feed, lease).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
         }
         match watch(core, source, lease, &mut load).await {
             Err(error) if error.wants_snapshot() => {
