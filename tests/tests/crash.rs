@@ -7,17 +7,18 @@ use std::time::Duration;
 use rand::{Rng as _, SeedableRng as _};
 use regard_client::Session;
 use regard_proto::customer::v1 as customer;
-use regard_testkit::{TestStore, free_port};
+use regard_testkit::{Engine, TestStore, free_port};
 use regard_tests::child::{Process, client_at};
 use regard_tests::plan::Plan;
 use regard_tests::sized;
 use regard_tests::tables::{self, check_same, summaries};
-use regard_tests::values::{ingest, pin, row, scores};
+use regard_tests::values::{ingest, order, pin, record, row, score, scores};
 use regard_types::Clock;
 
 regard_testkit::on_both_engines!(
     scoring_is_killed_and_equals_a_fresh_one,
-    customer_is_killed_and_loses_and_doubles_nothing
+    customer_is_killed_and_loses_and_doubles_nothing,
+    a_snapshot_of_a_lost_epoch_begins_anew,
 );
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suite");
@@ -215,4 +216,79 @@ async fn customer_is_killed_and_loses_and_doubles_nothing(store: TestStore) {
         count("SELECT CAST(count(*) AS text) FROM change").await,
         count("SELECT CAST(sum(head) AS text) FROM lane").await
     );
+}
+
+/// Scoring stopped while it read a snapshot, and the customer service has another epoch now: set back to a backup, say.
+async fn a_snapshot_of_a_lost_epoch_begins_anew(store: TestStore) {
+    let (other, scoring) = (store.another().await, store.another().await);
+    let plan = |url: &str| Plan {
+        customer: url.to_owned(),
+        listen: "127.0.0.1:0".to_owned(),
+        ..Plan::default()
+    };
+    // A token of an epoch that this customer service has never had.
+    let elsewhere = plan(&other.url).open(&Clock::System).await.unwrap();
+    let all = elsewhere.pipe.channel_of(regard_server::service_caller(
+        "scoring",
+        &regard_tests::plan::ids(),
+    ));
+    let mut changes = customer::change_service_client::ChangeServiceClient::new(all);
+    let mut parts = changes
+        .snapshot_changes(customer::SnapshotChangesRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let resume = parts.message().await.unwrap().unwrap().resume_token;
+    assert!(!resume.is_empty());
+    elsewhere.running.stop().await;
+
+    let records = plan(&store.url).open(&Clock::System).await.unwrap();
+    let address = format!("http://{}", records.running.address().unwrap());
+    let client = client_at(&address, "default");
+    let plan = Plan {
+        scoring: scoring.url.clone(),
+        customer_at: address.clone(),
+        listen: "127.0.0.1:0".to_owned(),
+        ..Plan::default()
+    };
+    let read = |open: &regard_tests::plan::Open| {
+        client_at(
+            &format!("http://{}", open.running.address().unwrap()),
+            "default",
+        )
+    };
+    let open = plan.open(&Clock::System).await.unwrap();
+    let session = Session::new();
+    session.note(&pin(&client, "2026-03-31").await).unwrap();
+    session
+        .note(&record(&client, order("o1", "c", 100, "2026-03-01")).await)
+        .unwrap();
+    let before = scores(&read(&open), "c", &session.tokens()).await;
+    assert_eq!(score(&before, "historic_value").value, Some(100.0));
+    open.running.stop().await;
+    let (nil, bytes) = match store.engine {
+        Engine::Sqlite => ("zeroblob(16)".to_owned(), format!("x'{}'", hex(&resume))),
+        Engine::Postgres => (
+            "'00000000-0000-0000-0000-000000000000'".to_owned(),
+            format!("'\\x{}'", hex(&resume)),
+        ),
+    };
+    let begun = format!(
+        "INSERT INTO load (no, feed, epoch, state, resume, created) VALUES (100, 'customer', {nil}, 'loading', {bytes}, 0)"
+    );
+    tables::run(&scoring.url, &[&begun]).await;
+    expire_leases(&scoring.url).await;
+
+    let open = plan.open(&Clock::System).await.unwrap();
+    session
+        .note(&record(&client, order("o2", "c", 50, "2026-03-02")).await)
+        .unwrap();
+    let after = scores(&read(&open), "c", &session.tokens()).await;
+    assert_eq!(score(&after, "historic_value").value, Some(150.0));
+    open.running.stop().await;
+    records.running.stop().await;
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -444,6 +444,7 @@ async fn live(engine: Engine, seed: u64, steps: &[Step]) -> Result<(), String> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    let later = summaries(&fresh[1].url).await;
     stop(running).await;
     open.running.stop().await;
     if found == expected {
@@ -454,7 +455,12 @@ async fn live(engine: Engine, seed: u64, steps: &[Step]) -> Result<(), String> {
         .err()
         .and_then(|e| e.downcast_ref::<String>().cloned())
         .unwrap_or_default();
-    Err(format!("{text}\ndone: {done:#?}"))
+    let moved = if later == expected {
+        "stays so"
+    } else {
+        "differs from itself later"
+    };
+    Err(format!("{text}\nthe fresh one {moved}\ndone: {done:?}"))
 }
 
 async fn any_history_ends_in_a_fresh_fold(store: TestStore) {
@@ -482,7 +488,7 @@ async fn any_history_ends_in_a_fresh_fold(store: TestStore) {
             }
         }
         panic!(
-            "REGARD_SEED={seed}, the first {} steps: {:#?}\n{}",
+            "REGARD_SEED={seed}, the first {} steps: {:?}\n{}",
             shortest.0,
             &steps[..shortest.0],
             shortest.1
