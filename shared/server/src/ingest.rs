@@ -11,8 +11,8 @@ use crate::status::status;
 /// A stream of answers, as every streaming handler returns it.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 
-/// Feeds the batches of a stream to `take`, one at a time, numbered from 0, and streams back what it answers. Memory
-/// is bounded by one batch; a caller that goes away stops the work; a fault ends the stream with its status.
+/// Feeds the batches of a stream to `take`, one at a time, numbered from 0, and streams back what it answers. While one
+/// is taken the next is read, no more; a caller that goes away stops the work; a fault ends the stream with its status.
 pub fn ingest<B, A, F, W>(batches: Streaming<B>, take: F) -> Answers<A>
 where
     B: Send + 'static,
@@ -20,14 +20,31 @@ where
     F: FnMut(u64, B) -> W + Send + 'static,
     W: Future<Output = Result<A, Fault>> + Send + 'static,
 {
+    let begin = (batches, take, 0_u64, None);
     Box::pin(futures::stream::try_unfold(
-        (batches, take, 0_u64),
-        |(mut batches, mut take, number)| async move {
-            let Some(batch) = batches.message().await? else {
+        begin,
+        |(mut batches, mut take, number, ready)| async move {
+            let next = match ready {
+                Some(next) => next,
+                None => batches.message().await,
+            };
+            let Some(batch) = next? else {
                 return Ok(None);
             };
-            let answer = take(number, batch).await.map_err(status)?;
-            Ok(Some((answer, (batches, take, number + 1))))
+            let mut work = std::pin::pin!(take(number, batch));
+            let mut ready = None;
+            let answer = loop {
+                tokio::select! {
+                    biased;
+                    answer = &mut work => break answer,
+                    // Nothing is lost if this is dropped: a message half read stays with the stream.
+                    next = batches.message(), if ready.is_none() => ready = Some(next),
+                }
+            };
+            Ok(Some((
+                answer.map_err(status)?,
+                (batches, take, number + 1, ready),
+            )))
         },
     ))
 }

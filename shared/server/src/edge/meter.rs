@@ -67,17 +67,22 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    pub(crate) fn start(edge: &Arc<Edge>, method: &Arc<Method>, span: &Span) -> Self {
+    pub(crate) fn start(edge: &Arc<Edge>, method: &Arc<Method>) -> Self {
         let flight = Self {
             edge: Arc::clone(edge),
             method: Arc::clone(method),
-            span: span.clone(),
+            span: Span::none(),
             started: Instant::now(),
             done: false,
         };
         flight.open().fetch_add(1, Ordering::Relaxed);
         method.meter.in_flight().increment(1.0);
         flight
+    }
+
+    /// The span that it runs in from now on.
+    pub(crate) fn enter(&mut self, span: Span) {
+        self.span = span;
     }
 
     pub(crate) fn started(&self) -> Instant {

@@ -67,25 +67,21 @@ impl Edge {
     /// Answers one call; never an error, never a panic.
     pub(crate) async fn call(
         self: Arc<Self>,
-        request: Request<Body>,
+        mut request: Request<Body>,
         trusted: Option<Arc<Caller>>,
     ) -> Response<Body> {
         let request_id = RequestId::of(request.headers());
         let method = Arc::clone(self.methods.of(request.uri().path()));
-        let span = tracing::info_span!(
-            "rpc",
-            rpc.service = method.service,
-            rpc.method = method.name,
-            request_id = &*request_id.text,
-            tenant = tracing::field::Empty,
-            caller = tracing::field::Empty,
-        );
-        let flight = Flight::start(&self, &method, &span);
+        let mut flight = Flight::start(&self, &method);
+        let trusted = trusted.as_deref();
+        let admitted = self.admit(&mut request, trusted, &method, &request_id, &flight);
+        let span = span(&request, &method, &request_id);
         if span.is_none() {
-            self.pass(request, trusted, method, request_id, flight)
+            self.pass(request, admitted, method, request_id, flight)
                 .await
         } else {
-            self.pass(request, trusted, method, request_id, flight)
+            flight.enter(span.clone());
+            self.pass(request, admitted, method, request_id, flight)
                 .instrument(span)
                 .await
         }
@@ -93,19 +89,13 @@ impl Edge {
 
     async fn pass(
         self: Arc<Self>,
-        mut request: Request<Body>,
-        trusted: Option<Arc<Caller>>,
+        request: Request<Body>,
+        admitted: Result<Admitted, Status>,
         method: Arc<Method>,
         request_id: RequestId,
         flight: Flight,
     ) -> Response<Body> {
-        let (limit, deadline) = match self.admit(
-            &mut request,
-            trusted.as_deref(),
-            &method,
-            &request_id,
-            &flight,
-        ) {
+        let (limit, deadline) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => return refuse(refusal, &request_id, flight),
         };
@@ -138,7 +128,7 @@ impl Edge {
         method: &Method,
         request_id: &RequestId,
         flight: &Flight,
-    ) -> Result<(Option<Duration>, Option<Instant>), Status> {
+    ) -> Result<Admitted, Status> {
         let asked = timeout(request.headers())?;
         if method.public || method.route.is_none() {
             return Ok((asked, None));
@@ -170,15 +160,11 @@ impl Edge {
             .identity
             .caller(request.headers(), trusted, &request_id.text, deadline)
             .map_err(status)?;
-        let span = flight.span();
-        if !span.is_none() {
-            span.record("tenant", &*caller.tenant_name);
-            span.record("caller", &*caller.name);
-        }
-        if !caller.may(method.permission) {
+        let may = caller.may(method.permission);
+        request.extensions_mut().insert(caller);
+        if !may {
             return Err(status(Fault::denied(method.permission)));
         }
-        request.extensions_mut().insert(caller);
         Ok((limit, deadline))
     }
 
@@ -211,6 +197,29 @@ impl Edge {
                 )
             }
         }
+    }
+}
+
+/// How long the call may take, and until when.
+type Admitted = (Option<Duration>, Option<Instant>);
+
+/// All fields at once: for one that is recorded later the log writes the others again.
+fn span(request: &Request<Body>, method: &Method, request_id: &RequestId) -> tracing::Span {
+    match request.extensions().get::<Caller>() {
+        Some(caller) => tracing::info_span!(
+            "rpc",
+            rpc.service = method.service,
+            rpc.method = method.name,
+            request_id = &*request_id.text,
+            tenant = &*caller.tenant_name,
+            caller = &*caller.name,
+        ),
+        None => tracing::info_span!(
+            "rpc",
+            rpc.service = method.service,
+            rpc.method = method.name,
+            request_id = &*request_id.text,
+        ),
     }
 }
 
