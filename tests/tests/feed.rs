@@ -1,6 +1,8 @@
 //! The change feed as other services see it: 32 writers at once, watched from before, during and after. Each change comes
 //! exactly once and in order within its lane. The twin one level below (`shared/database/tests/feed.rs`) delays writers
 //! between taking positions and committing, and shows that it fails without the lock on the lane's counter.
+//!
+//! Long form: `REGARD_LONG=1 cargo test -p regard-tests --test feed`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

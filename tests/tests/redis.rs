@@ -1,4 +1,6 @@
 //! Redis goes and comes, and replicas share it: every read is answered, correctly, and none is older than its token.
+//!
+//! Long form (10,000 reads): `REGARD_LONG=1 cargo test -p regard-tests --test redis`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Bad input for every RPC of the contract: a canonical code, every bad field named, nothing stored, no panic.
+//!
+//! Long form (200 random messages an RPC): `REGARD_LONG=1 cargo test -p regard-tests --test wild`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
