@@ -113,6 +113,11 @@ impl Core {
         }
     }
 
+    /// A write was begun whose end, or whose puts, nobody saw: what the cache keeps for long may be outdated.
+    pub fn interrupted(&self) {
+        self.cache.not_alone();
+    }
+
     /// The models that serve a tenant, as the transaction sees them.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Scoring: what the other services' records mean. It follows their change feeds, keeps events, folds them into summaries,
 //! and answers with scores and metrics. It knows the other services only through the contract.
+#![recursion_limit = "256"]
 
 pub mod core;
 pub mod definition;
@@ -112,6 +113,7 @@ pub async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>,
         // A release with other definitions: everything is scored again, the ranking included.
         tenant::store::raise_stamps(&tx).await?;
     }
+    follow::store::ensure_generation(&tx).await?;
     tx.commit().await?;
     let redis = match settings.redis_url.as_str() {
         "" => None,

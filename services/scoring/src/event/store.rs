@@ -197,38 +197,3 @@ fn read(row: &Row) -> Result<Event, StoreError> {
         channel: channel.and_then(|c| Channel::parse(&c).ok()),
     })
 }
-
-/// Events of some kinds of a tenant, by customer, from after a place on: a page for scans of everything.
-///
-/// # Errors
-/// What the engine answers.
-pub async fn page(
-    tx: &Tx,
-    tenant: TenantId,
-    loads: Loads,
-    after: Option<Uuid>,
-    customers: i64,
-    kinds: &[Kind],
-) -> Result<Vec<Event>, StoreError> {
-    let kinds: Vec<String> = kinds.iter().map(|k| k.number().to_string()).collect();
-    let after = after.unwrap_or(Uuid::nil());
-    // The last customer of the page first, so that no customer is cut in two.
-    let sql = format!(
-        "SELECT {COLUMNS} FROM event WHERE tenant = $1 AND load IN ($2, $3) AND kind IN ({}) AND customer > $4 AND customer <= \
-         (SELECT max(customer) FROM (SELECT arrival AS customer FROM alias WHERE tenant = $1 AND arrival > $4 ORDER BY arrival LIMIT {customers}) p) \
-         ORDER BY customer",
-        kinds.join(", "),
-    );
-    let rows = tx
-        .fetch(
-            sql,
-            vec![
-                tenant.0.into(),
-                loads.customer.into(),
-                loads.feedback.into(),
-                after.into(),
-            ],
-        )
-        .await?;
-    rows.iter().map(read).collect()
-}

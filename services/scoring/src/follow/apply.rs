@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regard_cache::Vector;
 use regard_database::{Lease, StoreError, Tx};
 use regard_types::{Fault, Service, TenantId, Uuid};
 
 use super::gather::Gathered;
+use super::puts::{Seen, seen};
 use super::store;
 use crate::core::Core;
 use crate::event::{self, Event, Kind, store::Loads};
@@ -45,7 +45,7 @@ pub async fn apply(
     load: i64,
     lease: (&Lease, i64),
     batch: &Gathered,
-) -> Result<(Vec<Scored>, Vector), ApplyError> {
+) -> Result<(Vec<Scored>, Seen), ApplyError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -64,7 +64,7 @@ async fn apply_once(
     load: i64,
     lease: (&Lease, i64),
     batch: &Gathered,
-) -> Result<(Vec<Scored>, Vector), ApplyError> {
+) -> Result<(Vec<Scored>, Seen), ApplyError> {
     let tx = core.db.system().await?;
     if !lease.0.holds(&tx, lease.1).await? {
         return Err(ApplyError::Lost);
@@ -87,9 +87,9 @@ async fn apply_once(
             return Err(ApplyError::Lost);
         }
     }
-    let vector = store::vector(&tx).await?;
+    let seen = seen(core, &tx).await?;
     tx.commit().await.map_err(ApplyError::Commit)?;
-    Ok((scored, vector))
+    Ok((scored, seen))
 }
 
 /// Adds a tenant's events, regroups by its merge edges, and folds and scores the customers that are touched.

@@ -9,5 +9,5 @@ pub mod store;
 mod watch;
 
 pub use checkpoint::checkpoint;
-pub use puts::{abandon, put, watch_cache};
+pub use puts::{abandon, put, seen, watch_cache};
 pub use watch::{Source, run};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regard_cache::{Entry, Vector};
-use regard_database::StoreError;
+use regard_database::{StoreError, Tx};
 use regard_types::Fault;
 
 use super::store;
@@ -14,14 +14,40 @@ use crate::summary::app::Scored;
 /// How often a replica asks whether Redis can be trusted. With the life of a local copy it bounds how old an answer can be.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// What a transaction that scored customers saw of the cache's world, read at its end.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The positions that are applied.
+    pub vector: Vector,
+    /// The cache's generation, held until the transaction ends: whoever abandons what Redis holds waits for it.
+    pub generation: i64,
+}
+
+/// Reads what the puts of this transaction's scores need.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn seen(core: &Core, tx: &Tx) -> Result<Seen, StoreError> {
+    let generation = if core.shared_cache {
+        store::hold_generation(tx).await?
+    } else {
+        0
+    };
+    Ok(Seen {
+        vector: store::vector(tx).await?,
+        generation,
+    })
+}
+
 /// Puts freshly scored sets into the cache; true when all of it, Redis included, has them.
-pub async fn put(core: &Core, scored: &[Scored], vector: &Vector) -> bool {
+pub async fn put(core: &Core, scored: &[Scored], seen: &Seen) -> bool {
+    core.set_generation(seen.generation);
     let mut entries = Vec::with_capacity(scored.len());
     for s in scored {
         for arrival in &s.arrivals {
             let entry = Entry {
                 version: s.version.unsigned_abs(),
-                vector: vector.clone(),
+                vector: seen.vector.clone(),
                 value: s.scores.clone().into(),
             };
             entries.push((core.key(s.tenant, s.stamp, *arrival), entry));

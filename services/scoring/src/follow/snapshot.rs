@@ -108,11 +108,12 @@ async fn switch(
 ) -> Result<(), FollowError> {
     let tx = core.db.system().await?;
     fence(&tx, lease).await?;
+    // First: it waits for whoever folds right now, and whoever folds after it finds the other load (see `refresh`).
+    tenant::store::raise_stamps(&tx).await?;
     store::activate(&tx, feed, load).await?;
     if feed == Service::Customer {
         regroup_all(&tx).await?;
     }
-    tenant::store::raise_stamps(&tx).await?;
     tx.commit().await?;
     core.applied.send_modify(|n| *n = n.wrapping_add(1));
     Ok(())

@@ -1,8 +1,8 @@
 //! The load and feed_cursor tables: what was read of each feed, and how far it is applied.
 
 use regard_cache::{Mark, Vector};
-use regard_database::{StoreError, Tx};
-use regard_types::{Service, Uuid};
+use regard_database::{Engine, StoreError, Tx};
+use regard_types::{Service, TenantId, Uuid};
 
 use crate::event::store::Loads;
 
@@ -147,13 +147,41 @@ pub async fn an_old_one(tx: &Tx) -> Result<Option<i64>, StoreError> {
     row.map(|row| row.get(0)).transpose()
 }
 
-/// Removes a load that counts no more, its events and cursors.
+/// Removes some events of a load that counts no more, those of a tenant's customers after an id; the last customer of the step,
+/// None at the tenant's end.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn remove_some(
+    tx: &Tx,
+    load: i64,
+    tenant: TenantId,
+    after: Uuid,
+) -> Result<Option<Uuid>, StoreError> {
+    let sql = "SELECT customer FROM event WHERE tenant = $1 AND customer > $2 ORDER BY customer LIMIT 1 OFFSET 4000";
+    let row = tx
+        .fetch_one(sql, vec![tenant.0.into(), after.into()])
+        .await?;
+    let last: Option<Uuid> = row.map(|row| row.get(0)).transpose()?;
+    let sql = "DELETE FROM event WHERE tenant = $1 AND customer > $2 AND load = $3";
+    let values = vec![tenant.0.into(), after.into(), load.into()];
+    match last {
+        Some(last) => {
+            let values = [values, vec![last.into()]].concat();
+            tx.run(format!("{sql} AND customer <= $4"), values).await?;
+        }
+        None => {
+            tx.run(sql, values).await?;
+        }
+    }
+    Ok(last)
+}
+
+/// Removes a load whose events are gone.
 ///
 /// # Errors
 /// What the engine answers.
 pub async fn remove(tx: &Tx, load: i64) -> Result<(), StoreError> {
-    tx.run("DELETE FROM event WHERE load = $1", vec![load.into()])
-        .await?;
     tx.run("DELETE FROM feed_cursor WHERE load = $1", vec![load.into()])
         .await?;
     tx.run(
@@ -362,4 +390,31 @@ pub async fn definitions_changed(tx: &Tx, fingerprint: u64) -> Result<bool, Stor
     let sql = "INSERT INTO cache_generation (id, generation) VALUES (2, $1) ON CONFLICT (id) DO UPDATE SET generation = excluded.generation \
                WHERE cache_generation.generation <> excluded.generation";
     Ok(tx.run(sql, vec![fingerprint.cast_signed().into()]).await? == 1)
+}
+
+/// Makes the row of the cache's generation, once.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn ensure_generation(tx: &Tx) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO cache_generation (id, generation) VALUES (1, 0) ON CONFLICT (id) DO NOTHING";
+    tx.run(sql, vec![]).await?;
+    Ok(())
+}
+
+/// The cache's generation, which stays as it is until the transaction ends.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn hold_generation(tx: &Tx) -> Result<i64, StoreError> {
+    let lock = match tx.engine() {
+        Engine::Postgres => " FOR SHARE",
+        Engine::Sqlite => "",
+    };
+    let sql = format!("SELECT generation FROM cache_generation WHERE id = 1{lock}");
+    tx.fetch_one(sql, vec![])
+        .await?
+        .ok_or(StoreError::Missing)?
+        .get(0)
 }

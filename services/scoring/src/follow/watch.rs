@@ -209,15 +209,18 @@ pub async fn run(core: Arc<Core>, source: Source) {
     let lease = Arc::new(core.db.lease(name));
     let mut pause = PAUSE.0;
     loop {
+        let asked = Instant::now();
         match lease.take(LEASE).await {
             Ok(Some(term)) => {
-                core.held(name, Instant::now() + LEASE);
+                core.held(name, asked + LEASE);
                 let error = tokio::select! {
                     ended = follow(&core, &source, (&lease, term)) => ended,
                     () = renew(&core, name, &lease) => FollowError::Apply(ApplyError::Lost),
                 };
                 metrics::counter!("regard_follow_breaks_total", "feed" => source.feed.as_str())
                     .increment(1);
+                // A batch may have been committed without its puts.
+                core.interrupted();
                 match error {
                     FollowError::Apply(ApplyError::Lost) => core.lost(name),
                     error => {
@@ -244,21 +247,16 @@ const fn lease_name(feed: Service) -> &'static str {
     }
 }
 
-/// Renews the lease until it is lost.
+/// Renews the lease until it is lost. That it could not be asked for is no loss: every write is fenced by its term, and our own
+/// write may be what the renewal waits for.
 async fn renew(core: &Core, name: &'static str, lease: &Lease) {
-    let mut until = Instant::now() + LEASE;
     loop {
         tokio::time::sleep(RENEW).await;
         let asked = Instant::now();
         match lease.take(LEASE).await {
-            Ok(Some(_)) => {
-                until = asked + LEASE;
-                core.held(name, until);
-            }
-            Err(error) if Instant::now() < until => {
-                tracing::warn!(%error, "the lease could not be renewed");
-            }
-            Ok(None) | Err(_) => return,
+            Ok(Some(_)) => core.held(name, asked + LEASE),
+            Ok(None) => return,
+            Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
         }
     }
 }
@@ -358,8 +356,8 @@ async fn watch(
             continue;
         }
         let changes = batch.changes;
-        let (scored, vector) = apply(core, source.feed, load.no, lease, &batch).await?;
-        redis_missed |= !puts::put(core, &scored, &vector).await;
+        let (scored, seen) = apply(core, source.feed, load.no, lease, &batch).await?;
+        redis_missed |= !puts::put(core, &scored, &seen).await;
         if core.shared_cache {
             redis_missed = settle(core, load.no, &batch, redis_missed).await?;
         }

@@ -64,6 +64,10 @@ impl Adder {
                     .and_then(|order| latest.get(&(Kind::Order, order)).copied()),
                 _ => Some(*e),
             };
+            // A voided order takes its refunds with it, as in the customer's own value.
+            if e.kind == Kind::Refund && order.is_some_and(|order| !order.live) {
+                continue;
+            }
             let group = if self.by_channel {
                 channel_code(order.unwrap_or(e).channel)
             } else {

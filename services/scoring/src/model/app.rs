@@ -79,10 +79,11 @@ pub async fn fit(
 
     let tx = core.db.system().await?;
     let model = record(core, kind, day, fitted);
-    store::insert(&tx, tenant, &model).await?;
     if model.serving {
+        // First: its row lock keeps two promotions apart.
         tenant::store::raise_models(&tx, tenant).await?;
     }
+    store::insert(&tx, tenant, &model).await?;
     let result = any("regard.scoring.v1.Model", &api::to_wire(&model)).encode_to_vec();
     turn.end(&tx, State::Done, result, tx.now()).await?;
     tx.commit().await?;
@@ -106,8 +107,9 @@ pub async fn refit_rfm(core: &Core, tenant: TenantId) -> Result<bool, Fault> {
     };
     let tx = core.db.system().await?;
     let model = record(core, ModelKind::Rfm, day, fitted);
-    store::insert(&tx, tenant, &model).await?;
+    // First: its row lock keeps two promotions apart.
     tenant::store::raise_models(&tx, tenant).await?;
+    store::insert(&tx, tenant, &model).await?;
     tx.commit().await?;
     Ok(true)
 }

@@ -1,16 +1,15 @@
 //! Doing operations: in one replica at a time, one of a tenant and a few tenants at a time.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use prost::Message as _;
 use regard_database::{Lease, StoreError, Tx};
 use regard_proto::scoring::v1 as pb;
 use regard_server::status;
 use regard_types::{Fault, Kind, Micros, TenantId};
+use tokio::task::{Id, JoinSet};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -37,10 +36,11 @@ const NAME: &str = "operations";
 
 /// Does operations for good. Every replica may: one holds the lease, the next takes over where it stopped.
 pub async fn run(core: Arc<Core>) {
-    let lease = core.db.lease(NAME);
+    let lease = Arc::new(core.db.lease(NAME));
     let mut term: Option<i64> = None;
-    let mut busy: HashSet<TenantId> = HashSet::new();
-    let mut work = FuturesUnordered::new();
+    // Tasks of their own: work must go on while the lease is renewed, since it may hold what the renewal waits for.
+    let mut work: JoinSet<()> = JoinSet::new();
+    let mut busy: HashMap<Id, TenantId> = HashMap::new();
     let mut trimmed: Option<Instant> = None;
     loop {
         // Told of work that comes while we look: the notice must be waited for before looking.
@@ -50,16 +50,20 @@ pub async fn run(core: Arc<Core>) {
         let now = take(&core, &lease).await;
         if now != term {
             // Whoever has the lease now goes on with what we began.
-            work.clear();
+            work.shutdown().await;
             busy.clear();
+            core.interrupted();
             term = now;
         }
         if let Some(term) = term {
             match look(&core).await {
                 Ok(open) => {
                     for operation in open {
-                        if work.len() < AT_ONCE && busy.insert(operation.tenant) {
-                            work.push(one(core.clone(), operation, &lease, term));
+                        let tenant = operation.tenant;
+                        if work.len() < AT_ONCE && !busy.values().any(|t| *t == tenant) {
+                            let task =
+                                work.spawn(one(core.clone(), operation, lease.clone(), term));
+                            busy.insert(task.id(), tenant);
                         }
                     }
                 }
@@ -73,7 +77,10 @@ pub async fn run(core: Arc<Core>) {
             }
         }
         tokio::select! {
-            Some(tenant) = work.next() => { busy.remove(&tenant); }
+            Some(ended) = work.join_next_with_id() => {
+                let id = ended.map_or_else(|e| e.id(), |(id, ())| id);
+                busy.remove(&id);
+            }
             () = told => {}
             () = tokio::time::sleep(LOOK) => {}
         }
@@ -183,19 +190,19 @@ enum Ended {
     Stopped,
 }
 
-/// Takes one operation as far as it goes; the tenant, when it is free again.
-async fn one(core: Arc<Core>, operation: Operation, lease: &Lease, term: i64) -> TenantId {
+/// Takes one operation as far as it goes.
+async fn one(core: Arc<Core>, operation: Operation, lease: Arc<Lease>, term: i64) {
     let turn = Turn {
         operation: &operation,
-        lease,
+        lease: &lease,
         term,
     };
     if let Err(error) = under_lease(&core, &turn).await {
         // It stays open: the next look takes it up again.
+        core.interrupted();
         tracing::warn!(operation = %operation.id, ?error, "an operation was interrupted");
         tokio::time::sleep(LOOK).await;
     }
-    operation.tenant
 }
 
 async fn under_lease(core: &Arc<Core>, turn: &Turn<'_>) -> Result<(), Fault> {
@@ -229,6 +236,8 @@ async fn under_lease(core: &Arc<Core>, turn: &Turn<'_>) -> Result<(), Fault> {
         }
         Ended::Failed(fault) => (State::Failed, encoded(&status(fault))),
         Ended::Stopped => {
+            // The work may have been dropped between a commit and its puts.
+            core.interrupted();
             let details = ErrorDetails::with_error_info(
                 "OPERATION_CANCELLED",
                 regard_proto::error::DOMAIN,

@@ -22,12 +22,21 @@ const PAGE: usize = 500;
 /// Rolls for good. Several replicas may: one holds the lease.
 pub async fn run(core: Arc<Core>) {
     let lease = core.db.lease("roll");
+    let mut known = None;
     loop {
         let asked = Instant::now();
         match lease.take(LEASE).await {
             Ok(Some(term)) => {
                 core.held("roll", asked + LEASE);
+                if known != Some(term) && core.shared_cache {
+                    // Whoever rolled before may have stopped between a commit and its puts.
+                    if let Err(error) = follow::abandon(&core).await {
+                        tracing::warn!(?error, "what Redis holds could not be abandoned");
+                    }
+                }
+                known = Some(term);
                 if let Err(error) = round(&core, (&lease, term)).await {
+                    core.interrupted();
                     tracing::warn!(?error, "a roll was interrupted");
                 }
             }
@@ -44,17 +53,52 @@ async fn round(core: &Core, lease: (&Lease, i64)) -> Result<(), Fault> {
     let tenants = tenant::store::all(&tx).await?;
     let old = follow::store::an_old_one(&tx).await?;
     drop(tx);
-    for state in tenants {
+    for state in &tenants {
         let today = state.today(core.clock());
         if state.rolled != (Some(today), state.stamp, state.models) {
-            roll(core, lease, &state).await?;
+            roll(core, lease, state).await?;
         }
     }
-    if let Some(load) = old {
-        let tx = core.db.system().await?;
-        follow::store::remove(&tx, load).await?;
-        tx.commit().await?;
+    match old {
+        Some(load) => remove(core, lease, load, &tenants).await,
+        None => Ok(()),
     }
+}
+
+/// Removes a load that counts no more, in steps that hold up nobody for long.
+async fn remove(
+    core: &Core,
+    lease: (&Lease, i64),
+    load: i64,
+    tenants: &[TenantState],
+) -> Result<(), Fault> {
+    let mut renewed = Instant::now();
+    for state in tenants {
+        let mut after = Some(Uuid::nil());
+        while let Some(from) = after {
+            renew(core, lease, &mut renewed).await?;
+            let tx = core.db.system().await?;
+            after = follow::store::remove_some(&tx, load, state.tenant, from).await?;
+            tx.commit().await?;
+        }
+    }
+    let tx = core.db.system().await?;
+    follow::store::remove(&tx, load).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Renews the lease in good time.
+async fn renew(core: &Core, lease: (&Lease, i64), renewed: &mut Instant) -> Result<(), Fault> {
+    if renewed.elapsed() <= LEASE / 3 {
+        return Ok(());
+    }
+    *renewed = Instant::now();
+    if lease.0.take(LEASE).await? != Some(lease.1) {
+        core.lost("roll");
+        return Err(Fault::busy());
+    }
+    core.held("roll", *renewed + LEASE);
     Ok(())
 }
 
@@ -80,14 +124,7 @@ async fn pass(core: &Core, lease: (&Lease, i64), tenant: TenantId) -> Result<(),
     let mut after = Uuid::nil();
     let mut renewed = Instant::now();
     loop {
-        if renewed.elapsed() > LEASE / 3 {
-            renewed = Instant::now();
-            if lease.0.take(LEASE).await? != Some(lease.1) {
-                core.lost("roll");
-                return Err(Fault::busy());
-            }
-            core.held("roll", renewed + LEASE);
-        }
+        renew(core, lease, &mut renewed).await?;
         match rescore_page(core, tenant, after, false).await? {
             (Some(last), _) => after = last,
             (None, _) => return Ok(()),
@@ -153,11 +190,11 @@ async fn page(
     summaries::lock(&tx, tenant, &customers).await?;
     let loads = follow::store::loads(&tx).await?;
     let scored = refresh(core, &tx, tenant, loads, &customers, Refold::Due, 0).await?;
-    let vector = follow::store::vector(&tx).await?;
+    let seen = follow::seen(core, &tx).await?;
     tx.commit()
         .await
         .map_err(|fault| StoreError::Corrupt(format!("{fault:?}").into()))?;
-    if !follow::put(core, &scored, &vector).await {
+    if !follow::put(core, &scored, &seen).await {
         core.cache.bypass_shared(true);
         follow::abandon(core)
             .await

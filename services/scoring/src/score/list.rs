@@ -41,6 +41,9 @@ impl Scores {
         };
         // Waits where it must; the rows themselves are read below.
         self.views.covering(&self.core, caller, token).await?;
+        if !token.is_empty() {
+            self.views.rolled(&self.core, caller).await?;
+        }
         let core = &*self.core;
         let Some(definition) = core.book.scores.get(place) else {
             return Err(Fault::bug("a score that is not in the book"));

@@ -131,6 +131,33 @@ impl Views {
         Ok((self.since(core, caller, reached).await?, need))
     }
 
+    /// Waits until the ranking is at the tenant's day, stamp and models: a token may name what moved one of them.
+    ///
+    /// # Errors
+    /// `DEADLINE_EXCEEDED`, and what the engine answers.
+    pub async fn rolled(&self, core: &Core, caller: &Caller) -> Result<(), Fault> {
+        let begun = Instant::now();
+        let until = caller
+            .deadline
+            .unwrap_or(begun + WAIT)
+            .min(begun + WAIT_MAX);
+        loop {
+            let tx = core.db.read(caller).await?;
+            let state = tenant::store::get(&tx, caller.tenant).await?;
+            drop(tx);
+            let current = state.is_none_or(|state| {
+                state.rolled == (Some(state.today(core.clock())), state.stamp, state.models)
+            });
+            if current {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(Fault::late());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Waits until the feeds are applied as far as a token says; the moment from which reads are new enough.
     async fn wait(
         &self,

@@ -9,6 +9,7 @@ use super::domain::fold;
 use super::store::{self, SummaryRow};
 use crate::core::Core;
 use crate::event::{self, Event, store::Loads};
+use crate::follow;
 use crate::group;
 use crate::score::domain::{ScoreSet, score_all};
 use crate::score::store as scores;
@@ -59,6 +60,10 @@ pub async fn refresh(
     let state = tenant::store::hold(tx, tenant)
         .await?
         .ok_or(StoreError::Missing)?;
+    // A load switch raises the stamp that was just read: folding the load from before under it would never be mended.
+    if follow::store::loads(tx).await? != loads {
+        return Err(StoreError::Busy("another load counts since".into()));
+    }
     let serving = core.serving(tx, &state).await?;
     let today = state.today(core.clock());
     let mut rows = store::get(tx, tenant, customers).await?;

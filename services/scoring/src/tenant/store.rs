@@ -96,7 +96,13 @@ pub async fn all(tx: &Tx) -> Result<Vec<TenantState>, StoreError> {
             vec![],
         )
         .await?;
-    rows.iter().map(read).collect()
+    // One row that cannot be read must not stop the others.
+    let readable = rows.iter().filter_map(|row| {
+        read(row)
+            .inspect_err(|error| tracing::error!(%error, "a tenant's state cannot be read"))
+            .ok()
+    });
+    Ok(readable.collect())
 }
 
 /// A tenant's state, which stays as it is until the transaction ends.
@@ -128,15 +134,20 @@ pub async fn apply(
 ) -> Result<(), StoreError> {
     ensure(tx, tenant).await?;
     let day = |d: Option<i32>| d.map(i64::from);
+    // The zone data of hosts differ: an unknown zone must not stop the feed, so the days stay those of before.
+    let zone = Zone::parse(&change.zone).ok().map(|_| change.zone.clone());
+    if zone.is_none() {
+        tracing::error!(%tenant, zone = change.zone, "this host does not know the tenant's zone: days stay in the zone of before");
+    }
     let sql = "UPDATE tenant_state SET name = $2, currency = $4, minimum_group_size = $7, record_version = $8, \
-               stamp = stamp + CASE WHEN zone <> $3 OR currency <> $4 OR coalesce(pinned_day, -9999999) <> coalesce(CAST($5 AS bigint), -9999999) \
+               stamp = stamp + CASE WHEN zone <> coalesce(CAST($3 AS text), zone) OR currency <> $4 OR coalesce(pinned_day, -9999999) <> coalesce(CAST($5 AS bigint), -9999999) \
                OR coalesce(history_start, -9999999) <> coalesce(CAST($6 AS bigint), -9999999) THEN 1 ELSE 0 END, \
-               zone = $3, pinned_day = CAST($5 AS bigint), history_start = CAST($6 AS bigint) \
+               zone = coalesce(CAST($3 AS text), zone), pinned_day = CAST($5 AS bigint), history_start = CAST($6 AS bigint) \
                WHERE tenant = $1 AND record_version < $8";
     let values = vec![
         tenant.0.into(),
         change.name.clone().into(),
-        change.zone.clone().into(),
+        zone.into(),
         change.currency.clone().into(),
         day(change.pinned_day).into(),
         day(change.history_start).into(),
