@@ -1,8 +1,9 @@
 //! Metrics of answers. The formulas are those of "Attitude" in the mathematics document.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use regard_models::attitude::{self, Answer, rescale, share_from_counts};
+use regard_models::attitude::{self, Answer, rescale};
+use regard_models::special::student_two_sided;
 use regard_types::Uuid;
 
 use super::domain::{LEVEL, Value, count, ends, number};
@@ -54,9 +55,9 @@ pub fn measure(measure: Measure, group: &str, answers: &[&Answered]) -> Value {
             Measure::Rating => rating(&counted),
         };
         group.clone_into(&mut value.group);
-        value.n = count(counted.len());
+        value.n = count(people.len());
         value.people = count(people.len());
-        value.parts.push(("people", number(people.len())));
+        value.parts.push(("answers", number(counted.len())));
         value
     };
     if left_out > 0 {
@@ -78,11 +79,47 @@ fn plain(answers: &[&Answered]) -> Vec<Answer> {
         .collect()
 }
 
+/// How many independent answers these are worth: answers to several questions by one person are not independent. The number of
+/// answers over the design effect of the clusters (Kish 1965), at most the number of answers; equal to it where each person
+/// answered once.
+fn effective(answers: &[&Answered], value: impl Fn(&Answered) -> f64) -> f64 {
+    let mut people: HashMap<Uuid, (f64, f64)> = HashMap::with_capacity(answers.len());
+    let (mut n, mut sum) = (0.0, 0.0);
+    for a in answers {
+        let v = value(a);
+        let person = people.entry(a.customer).or_default();
+        *person = (person.0 + v, person.1 + 1.0);
+        n += 1.0;
+        sum += v;
+    }
+    let k = number(people.len());
+    if people.len() == answers.len() || people.len() < 2 {
+        return k;
+    }
+    let mean = sum / n;
+    let between: f64 = people
+        .values()
+        .map(|(total, count)| (total - mean * count).powi(2))
+        .sum();
+    let within: f64 = answers.iter().map(|a| (value(a) - mean).powi(2)).sum();
+    if within <= 0.0 || between <= 0.0 {
+        return k;
+    }
+    let effect = (between * k / (k - 1.0)) / (within * n / (n - 1.0));
+    (n / effect).min(n)
+}
+
 fn nps(answers: &[&Answered]) -> Value {
-    match attitude::nps(&plain(answers), LEVEL) {
-        Ok(nps) => Value {
-            value: Some(nps.balance.points),
-            interval: Some(ends(nps.balance.interval)),
+    let n = number(answers.len());
+    let of = |hit: fn(&Answered) -> bool| number(answers.iter().filter(|a| hit(a)).count()) / n;
+    let (above, below) = (of(|a| a.value >= 9), of(|a| a.value <= 6));
+    let worth = effective(answers, |a| {
+        f64::from(u8::from(a.value >= 9)) - f64::from(u8::from(a.value <= 6))
+    });
+    match attitude::balance(above, below, worth, LEVEL) {
+        Ok(balance) => Value {
+            value: Some(balance.points),
+            interval: Some(ends(balance.interval)),
             parts: vec![
                 (
                     "promoters",
@@ -101,7 +138,7 @@ fn nps(answers: &[&Answered]) -> Value {
                     "detractors",
                     number(answers.iter().filter(|a| a.value <= 6).count()),
                 ),
-                ("standard_error", nps.balance.standard_error),
+                ("standard_error", balance.standard_error),
             ],
             ..Value::default()
         },
@@ -110,31 +147,28 @@ fn nps(answers: &[&Answered]) -> Value {
 }
 
 fn csat(answers: &[&Answered]) -> Value {
-    let satisfied = answers
-        .iter()
-        .filter(|a| a.value >= i64::from(a.scale.1) - 1)
-        .count();
-    let mut out = share(satisfied, answers.len(), "satisfied");
+    let mut out = share(answers, "satisfied", |a| {
+        a.value >= i64::from(a.scale.1) - 1
+    });
     mean_part(&mut out, answers);
     out
 }
 
 fn ces(answers: &[&Answered]) -> Value {
-    let easy = answers.iter().filter(|a| a.value >= 5).count();
-    let mut out = share(easy, answers.len(), "easy");
+    let mut out = share(answers, "easy", |a| a.value >= 5);
     mean_part(&mut out, answers);
     out
 }
 
-fn share(hits: usize, n: usize, name: &'static str) -> Value {
-    match share_from_counts(hits, n, LEVEL) {
-        Ok(share) => Value {
-            value: Some(share.share),
-            interval: Some(ends(share.interval)),
-            parts: vec![(name, number(hits))],
-            ..Value::default()
-        },
-        Err(error) => Value::absent("", error.to_string()),
+fn share(answers: &[&Answered], name: &'static str, hit: fn(&Answered) -> bool) -> Value {
+    let hits = answers.iter().filter(|a| hit(a)).count();
+    let share = number(hits) / number(answers.len());
+    let worth = effective(answers, |a| f64::from(u8::from(hit(a))));
+    Value {
+        value: Some(share),
+        interval: Some(ends(attitude::wilson(share, worth, LEVEL))),
+        parts: vec![(name, number(hits))],
+        ..Value::default()
     }
 }
 
@@ -172,6 +206,16 @@ fn rating(answers: &[&Answered]) -> Value {
         Err(error) => return Value::absent("", error.to_string()),
     };
     let n = number(answers.len());
+    // Answers of one scale, or rescaled alike: the clusters are the same either way.
+    let worth = effective(answers, |a| {
+        rescale(to_f64(a.value), f64::from(a.scale.0), f64::from(a.scale.1)).unwrap_or(0.0)
+    });
+    let people = answers.iter().map(|a| a.customer).collect::<HashSet<_>>();
+    let half = mean.deviation.and_then(|deviation| {
+        let t = student_two_sided(LEVEL, number(people.len()) - 1.0)?;
+        Some(t * deviation / worth.sqrt())
+    });
+    let interval = half.map(|half| ((mean.mean - half).max(low), (mean.mean + half).min(high)));
     let of = |hit: fn(&Answered) -> bool| number(answers.iter().filter(|a| hit(a)).count()) / n;
     let mut parts = vec![("scale_min", low), ("scale_max", high)];
     parts.extend(mean.deviation.map(|d| ("standard_deviation", d)));
@@ -184,7 +228,7 @@ fn rating(answers: &[&Answered]) -> Value {
     ));
     Value {
         value: Some(mean.mean),
-        interval: mean.interval.map(ends),
+        interval,
         parts,
         ..Value::default()
     }

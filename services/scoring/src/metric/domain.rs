@@ -35,7 +35,7 @@ pub struct Value {
     pub group: String,
     /// The number.
     pub value: Option<f64>,
-    /// Over how many people, answers or orders.
+    /// Over how many people, or orders for revenue.
     pub n: i64,
     /// How many people are behind it: what the minimum group size is held against.
     pub people: i64,
