@@ -13,7 +13,7 @@ target = sqlite3.connect(target_file, isolation_level=None)
 for pragma in (
     f"page_size = {source.execute('PRAGMA page_size').fetchone()[0]}",
     "journal_mode = wal",
-    "synchronous = normal",
+    "synchronous = full",
     "foreign_keys = on",
     "temp_store = memory",
     "cache_size = -16384",
