@@ -22,6 +22,7 @@ on_both_engines!(
     heartbeats_move_nothing,
     retention_and_old_cursors,
     a_cursor_of_another_history_is_refused,
+    a_replica_that_saw_older_heads_goes_on,
     a_slow_watcher_holds_one_batch,
     closing_ends_watchers,
     snapshots_resume,
@@ -487,6 +488,47 @@ async fn a_cursor_of_another_history_is_refused(store: TestStore) {
         .await
         .unwrap();
     db.close().await;
+}
+
+/// A watcher moves between replicas, and comes back to one that nobody watched meanwhile.
+async fn a_replica_that_saw_older_heads_goes_on(store: TestStore) {
+    let (left, right) = (open(&store).await, open(&store).await);
+    let me = caller("a");
+    put(&left, &me, "", "early").await.unwrap();
+    assert_eq!(
+        collect(watch(&right, None, 10).await, 1)
+            .await
+            .records
+            .len(),
+        1
+    );
+    // twice: once behind, once behind and of the epoch before
+    for round in 0..2 {
+        if round == 1 {
+            left.feed().new_epoch().await.unwrap();
+        }
+        for i in 0..20 {
+            put(&left, &me, "", &format!("{round} {i}")).await.unwrap();
+        }
+        let (epoch, cursors) = left.feed().heads().await.unwrap();
+        let feed = right.feed();
+        let stream = feed.watch(Some(epoch), cursors, None, 10).await;
+        let mut stream = pin!(stream.unwrap());
+        let last = put(&left, &me, "", &format!("{round} last"))
+            .await
+            .unwrap()
+            .0;
+        let mut seen = Vec::new();
+        while seen.is_empty() {
+            let batch = timeout(LIMIT, stream.next()).await.unwrap().unwrap();
+            let batch = batch.unwrap();
+            assert_eq!(batch.epoch, epoch);
+            seen.extend(batch.changes.iter().map(|c| c.record.0));
+        }
+        assert_eq!(seen, [last]);
+    }
+    left.close().await;
+    right.close().await;
 }
 
 enum Backup {

@@ -96,6 +96,18 @@ impl Hub {
         self.wake.notify_one();
     }
 
+    /// Shares heads that were just read: a new watcher must not be judged by those of an earlier one.
+    pub fn publish(&self, heads: &SharedHeads) {
+        self.set_epoch(heads.epoch);
+        self.heads.send_if_modified(|have| {
+            let news = **have != **heads;
+            if news {
+                have.clone_from(heads);
+            }
+            news
+        });
+    }
+
     pub fn stopped(&self) -> watch::Receiver<bool> {
         self.stop.subscribe()
     }
@@ -150,14 +162,7 @@ async fn refresh(db: &Shared) -> Result<(), StoreError> {
     let tx = begin_read(&db.pools, None).await?;
     let heads = Arc::new(read(&tx).await?);
     drop(tx);
-    db.hub.set_epoch(heads.epoch);
-    db.hub.heads.send_if_modified(|have| {
-        let news = **have != *heads;
-        if news {
-            have.clone_from(&heads);
-        }
-        news
-    });
+    db.hub.publish(&heads);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use prost::Message as _;
 use regard_types::{Fault, TenantId};
 use uuid::Uuid;
 
-use super::{ChangeRow, Cursor, Feed, epoch_gone};
+use super::{ChangeRow, Cursor, Feed, Place, epoch_gone, place, too_old};
 use crate::database::begin_read;
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -59,6 +59,10 @@ struct Resume {
     after: Option<Vec<u8>>,
     #[prost(bytes = "vec", tag = "6")]
     tenant: Vec<u8>,
+    /// The heads when the last page was read: a store without them was set back to a backup meanwhile, and pages that
+    /// were read may tell of what never was.
+    #[prost(message, repeated, tag = "7")]
+    seen: Vec<ResumeHead>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -93,7 +97,8 @@ impl Feed {
         if state.epoch.as_slice() != epoch.as_bytes() {
             return Err(epoch_gone(epoch));
         }
-        let cursors = cursors(&state)?;
+        self.check_seen(&state, tenant).await?;
+        let cursors = cursors(&state.heads)?;
         let walk = Walk {
             feed: self.clone(),
             sources,
@@ -112,17 +117,36 @@ impl Feed {
             }
         }))
     }
+
+    /// Whether the store still has all that earlier pages were read from.
+    async fn check_seen(&self, state: &Resume, tenant: Option<TenantId>) -> Result<(), Fault> {
+        if state.seen.is_empty() {
+            return Ok(());
+        }
+        let heads = self.read_heads().await?;
+        let tx = begin_read(&self.0.0.pools, None).await?;
+        for seen in cursors(&state.seen)? {
+            match place(&tx, &heads, seen).await? {
+                Place::Here => {}
+                Place::TooOld { oldest } => return Err(too_old(seen.lane, oldest)),
+                Place::Elsewhere => {
+                    drop(tx);
+                    // As for a watcher: only a reader of all tenants is believed that the store was set back.
+                    let epoch = if tenant.is_none() {
+                        self.new_epoch_after(heads.epoch).await?
+                    } else {
+                        heads.epoch
+                    };
+                    return Err(epoch_gone(epoch));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn begin(epoch: Uuid, heads: &[Cursor], tenant: Option<TenantId>) -> Resume {
-    let heads = heads
-        .iter()
-        .map(|c| ResumeHead {
-            lane: u32::from(c.lane),
-            position: c.position,
-            nonce: c.nonce,
-        })
-        .collect();
+    let heads = noted(heads);
     let epoch = epoch.as_bytes().to_vec();
     Resume {
         version: 1,
@@ -131,7 +155,17 @@ fn begin(epoch: Uuid, heads: &[Cursor], tenant: Option<TenantId>) -> Resume {
         source: 0,
         after: None,
         tenant: tenant_bytes(tenant),
+        seen: Vec::new(),
     }
+}
+
+fn noted(heads: &[Cursor]) -> Vec<ResumeHead> {
+    let head = |c: &Cursor| ResumeHead {
+        lane: u32::from(c.lane),
+        position: c.position,
+        nonce: c.nonce,
+    };
+    heads.iter().map(head).collect()
 }
 
 fn tenant_bytes(tenant: Option<TenantId>) -> Vec<u8> {
@@ -156,7 +190,7 @@ fn bad_token() -> Fault {
         .meta("field", "resume_token")
 }
 
-fn cursors(state: &Resume) -> Result<Vec<Cursor>, Fault> {
+fn cursors(heads: &[ResumeHead]) -> Result<Vec<Cursor>, Fault> {
     let cursor = |h: &ResumeHead| {
         let lane = u16::try_from(h.lane).map_err(|_| bad_token())?;
         Ok(Cursor {
@@ -165,7 +199,7 @@ fn cursors(state: &Resume) -> Result<Vec<Cursor>, Fault> {
             nonce: h.nonce,
         })
     };
-    state.heads.iter().map(cursor).collect()
+    heads.iter().map(cursor).collect()
 }
 
 struct Walk {
@@ -200,6 +234,8 @@ impl Walk {
             if rows.is_empty() && !last {
                 continue;
             }
+            // After the rows: whatever they tell lies below these heads.
+            self.state.seen = noted(&self.feed.heads().await?.1);
             return Ok(self.page(rows.into_iter().map(|(_, change)| change).collect(), last));
         }
     }

@@ -1,6 +1,7 @@
 //! Following the lanes. The stream reads only when it is asked for the next batch, so a slow reader holds one batch and
 //! no connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -91,6 +92,8 @@ impl Feed {
             }
         }
         drop(tx);
+        let heads = Arc::new(heads);
+        self.0.0.hub.publish(&heads);
         Ok(Watcher {
             db: self.0.clone(),
             epoch: heads.epoch,
@@ -145,11 +148,16 @@ impl Watcher {
             let heads = self.heads.borrow_and_update().clone();
             // before the first reading there are no lanes
             if !heads.lanes.is_empty() {
-                if heads.epoch != self.epoch {
-                    return Err(epoch_gone(heads.epoch));
-                }
-                self.meet_lanes(&heads);
-                if let Some((i, head)) = self.news(&heads)? {
+                let news = match self.news(&heads) {
+                    Ok(news) => news,
+                    // shared heads may be older than the cursors; only the store's own end a stream
+                    Err(_) => {
+                        let heads = Arc::new(self.db.feed().read_heads().await?);
+                        self.db.0.hub.publish(&heads);
+                        self.news(&heads)?
+                    }
+                };
+                if let Some((i, head)) = news {
                     return self.read(i, &head).await;
                 }
             }
@@ -187,6 +195,10 @@ impl Watcher {
 
     /// The next lane in turn that has something new.
     fn news(&mut self, heads: &SharedHeads) -> Result<Option<(usize, Head)>, Fault> {
+        if heads.epoch != self.epoch {
+            return Err(epoch_gone(heads.epoch));
+        }
+        self.meet_lanes(heads);
         let n = self.lanes.len();
         for i in (0..n).map(|k| (self.turn + k) % n) {
             let Some(lane) = self.lanes.get(i) else {
