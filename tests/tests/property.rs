@@ -9,21 +9,25 @@ use std::path::Path;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use regard_client::{Client, Session};
+use regard_client::{Client, Options, Session};
 use regard_proto::customer::v1 as customer;
 use regard_testkit::{Engine, TestDb, TestStore, free_port, postgres};
 use regard_tests::child::{Process, client_at};
+use regard_tests::plan::SERVICE_KEY;
 use regard_tests::plan::{Open, Plan};
 use regard_tests::shuffle::shuffled;
 use regard_tests::tables::{self, check_same, summaries};
 use regard_tests::values::{
-    correct, create, ingest, merge, pin, record_ref, refund, row, scores, unmerge,
+    check_refused, correct, create, ingest, merge, pin, record_ref, refund, row, scores, unmerge,
 };
 use regard_tests::world::until;
 use regard_tests::{long, sized};
 use regard_types::{Clock, Day};
 
-regard_testkit::on_both_engines!(any_history_ends_in_a_fresh_fold);
+regard_testkit::on_both_engines!(
+    any_history_ends_in_a_fresh_fold,
+    a_snapshot_does_not_go_on_over_a_restore
+);
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suite");
 const CUSTOMERS: usize = 6;
@@ -534,4 +538,37 @@ async fn any_history_ends_in_a_fresh_fold(store: TestStore) {
             shortest.1
         );
     }
+}
+
+/// Pages that were read tell of orders that the store, set back to a backup of the same epoch, never had.
+async fn a_snapshot_does_not_go_on_over_a_restore(store: TestStore) {
+    let mut shop = Shop::start(store).await;
+    create(&shop.client(), "c").await;
+    shop.backup().await;
+    ingest(&shop.client(), vec![vec![row("o", "c", 100, "2026-01-02")]])
+        .await
+        .unwrap();
+    let key = Options {
+        api_key: Some(SERVICE_KEY.to_owned()),
+        ..Options::default()
+    };
+    let reader = |shop: &Shop| Client::lazy(&shop.process.as_ref().unwrap().address, &key).unwrap();
+    let snapshot = |client: Client, resume_token: String| async move {
+        let request = customer::SnapshotChangesRequest { resume_token };
+        let mut parts = client
+            .customer_changes()
+            .snapshot_changes(request)
+            .await?
+            .into_inner();
+        Ok(parts.message().await?.unwrap().resume_token)
+    };
+    let resume = snapshot(reader(&shop), String::new()).await.unwrap();
+    // Without a restore it goes on, also in another process.
+    shop.down().await;
+    shop.up().await;
+    snapshot(reader(&shop), resume.clone()).await.unwrap();
+    shop.restore().await;
+    let refused: Result<String, tonic::Status> = snapshot(reader(&shop), resume.clone()).await;
+    check_refused(refused, tonic::Code::FailedPrecondition, "FEED_EPOCH_GONE");
+    snapshot(reader(&shop), String::new()).await.unwrap();
 }
