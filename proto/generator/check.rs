@@ -165,6 +165,12 @@ fn implied(kind: &Kind, own: &dyn Fn(&str) -> bool) -> Vec<Check> {
                 &format!("must be a declared value of {}", numbers.full_name()),
             )]
         }
+        // No store of texts takes it everywhere, and no name has it.
+        Kind::String => vec![Check::new(
+            "checks::nul(v)",
+            "string.nul",
+            "must not have the character U+0000",
+        )],
         Kind::Double | Kind::Float => vec![Check::new(
             "!v.is_finite()",
             "finite",

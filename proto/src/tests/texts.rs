@@ -1,5 +1,7 @@
 use super::{broken, cases};
-use crate::rules::regard::testing::v1::{Blobs, Texts};
+use crate::common::v1::SourceKey;
+use crate::customer::v1::Order;
+use crate::rules::regard::testing::v1::{Blobs, Lists, Texts};
 
 fn valid() -> Texts {
     Texts {
@@ -41,6 +43,46 @@ fn lengths_count_characters() {
                 &["type: string.len_bytes"],
             ),
         ],
+    );
+}
+
+#[test]
+fn the_character_nul_is_never_taken() {
+    cases(
+        &valid(),
+        &[
+            (&|m| m.most = "a\0".into(), &["most: string.nul"]),
+            (&|m| m.required = "\0".into(), &["required: string.nul"]),
+            (&|m| m.outside = "\u{1}".into(), &[]),
+            (&|m| m.present = Some("\0".into()), &["present: string.nul"]),
+            (
+                &|m| m.wrapped = Some("a\0".into()),
+                &["wrapped: string.nul"],
+            ),
+        ],
+    );
+    let lists = Lists {
+        some: vec!["ok".into(), "a\0".into()],
+        labels: [("a\0".into(), "b".into()), ("ok".into(), "\0".into())].into(),
+        required: vec![1],
+        ..Lists::default()
+    };
+    let mut found = broken(&lists);
+    found.sort_unstable();
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found.iter().all(|one| one.ends_with(": string.nul")));
+    assert_eq!(found[2], "some[1]: string.nul");
+    let order = Order {
+        key: Some(SourceKey {
+            source: "shop".into(),
+            external_id: "1\0".into(),
+        }),
+        ..Order::default()
+    };
+    let found = broken(&order);
+    assert!(
+        found.contains(&"key.external_id: string.nul".to_owned()),
+        "{found:?}"
     );
 }
 

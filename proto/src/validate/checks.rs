@@ -18,6 +18,12 @@ pub fn chars(text: &str) -> u64 {
     }
 }
 
+/// True where the text has the character U+0000.
+#[must_use]
+pub fn nul(text: &str) -> bool {
+    text.as_bytes().contains(&0)
+}
+
 /// True for a UUID as text with hyphens, in either case.
 #[must_use]
 pub fn uuid(text: &str) -> bool {

@@ -1,7 +1,8 @@
 //! Checks of incoming messages, written at build time from the `buf.validate` rules of the `.proto` files.
 //!
 //! Every message of our packages implements [`Validate`]. Beyond the declared rules these always hold: an enum field
-//! has a declared number, a float is finite, a timestamp, duration, date or amount is well formed.
+//! has a declared number, a float is finite, a timestamp, duration, date or amount is well formed, a text (also in a
+//! list, and as key or value of a map) does not have the character U+0000, which not every store can keep.
 
 pub mod checks;
 mod google;
