@@ -1,0 +1,211 @@
+//! The house's arrows, read from manifests and imports. A failure names the file and the rule that it broke.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
+}
+
+/// Each crate's folder and the crates of ours that it depends on, tests apart.
+fn manifests() -> BTreeMap<String, Vec<String>> {
+    let mut out = BTreeMap::new();
+    let mut folders = vec![PathBuf::from("proto"), PathBuf::from("tests")];
+    for group in ["services", "shared"] {
+        for entry in fs::read_dir(root().join(group)).unwrap() {
+            folders.push(Path::new(group).join(entry.unwrap().file_name()));
+        }
+    }
+    for folder in folders {
+        let text = fs::read_to_string(root().join(&folder).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        let dependencies = manifest
+            .get("dependencies")
+            .and_then(|d| d.as_table())
+            .cloned()
+            .unwrap_or_default();
+        let ours = dependencies
+            .keys()
+            .filter(|name| *name == "regard" || name.starts_with("regard-"))
+            .cloned()
+            .collect();
+        out.insert(folder.to_string_lossy().into_owned(), ours);
+    }
+    out
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let manifests = manifests();
+    assert!(
+        manifests.len() >= 12,
+        "too few crates were found: {manifests:?}"
+    );
+    let services = ["regard-customer", "regard-feedback", "regard-scoring"];
+    for (folder, ours) in &manifests {
+        let on = |name: &str| ours.iter().any(|o| o == name);
+        if folder == "shared/types" || folder == "shared/models" {
+            assert!(
+                ours.is_empty(),
+                "{folder} must depend on nothing of ours, depends on {ours:?}"
+            );
+        }
+        if folder.starts_with("shared/") || folder == "proto" {
+            assert!(
+                !services.iter().any(|s| on(s)) && !on("regard"),
+                "{folder} must not know a service: {ours:?}"
+            );
+        }
+        if folder.starts_with("services/")
+            && folder != "services/regard"
+            && folder != "services/console"
+        {
+            assert!(
+                !services.iter().any(|s| on(s)),
+                "{folder} must not know another service: {ours:?}"
+            );
+        }
+        if folder.starts_with("services/")
+            && folder != "services/scoring"
+            && folder != "services/regard"
+        {
+            assert!(
+                !on("regard-models") && !on("regard-cache"),
+                "{folder} has no use for models or the cache: {ours:?}"
+            );
+        }
+        assert!(
+            folder == "tests" || !on("regard-testkit"),
+            "{folder} may use the testkit in tests only"
+        );
+    }
+}
+
+/// What a kind of file must not name, and why.
+const RULES: [(&str, &[&str], &str); 4] = [
+    (
+        "domain.rs",
+        &[
+            "tonic",
+            "prost",
+            "sea_orm",
+            "sqlx",
+            "redis",
+            "tokio",
+            "regard_proto",
+            "regard_database",
+            "regard_server",
+            "regard_cache",
+        ],
+        "domain is pure and synchronous",
+    ),
+    (
+        "store.rs",
+        &["tonic", "regard_proto", "regard_server"],
+        "store knows tables, not the wire",
+    ),
+    (
+        "api.rs",
+        &["sea_orm", "sqlx", "redis"],
+        "api turns wire into values and back: no tables",
+    ),
+    (
+        "app.rs",
+        &["sea_orm", "sqlx", "redis"],
+        "app decides and asks the store: no tables",
+    ),
+];
+
+#[test]
+fn files_keep_to_their_layer() {
+    let mut seen = 0;
+    let mut broken = Vec::new();
+    for service in ["customer", "feedback", "scoring"] {
+        for file in sources(&root().join("services").join(service).join("src")) {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let Some((_, banned, why)) = RULES.iter().find(|(kind, ..)| *kind == name) else {
+                continue;
+            };
+            seen += 1;
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for (number, line) in code.lines().enumerate() {
+                let line = line.split("//").next().unwrap_or_default();
+                for word in *banned {
+                    if names(line, word) {
+                        broken.push(format!(
+                            "{}:{}: names {word}: {why}",
+                            file.display(),
+                            number + 1
+                        ));
+                    }
+                }
+                if name == "api.rs"
+                    && ["SELECT ", "INSERT ", "UPDATE ", "DELETE "]
+                        .iter()
+                        .any(|sql| line.contains(sql))
+                {
+                    broken.push(format!(
+                        "{}:{}: SQL outside a store",
+                        file.display(),
+                        number + 1
+                    ));
+                }
+            }
+        }
+    }
+    assert!(seen >= 15, "too few files were found: {seen}");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Whether a line names a crate in a path: `word::`, or `use word;`.
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = &line[at + word.len()..];
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.')
+            && (after.starts_with("::") || after.starts_with(';'))
+    })
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            out.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+    out
+}
+
+#[test]
+fn the_project_speaks_of_itself_alone() {
+    let banned = ["/wo\u{72}k/", "/ro\u{6f}t/"];
+    let mut broken = Vec::new();
+    for folder in [
+        "proto/src",
+        "services",
+        "shared",
+        "tests/tests",
+        "tests/src",
+        "deploy",
+    ] {
+        for file in sources(&root().join(folder)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for word in banned {
+                if text.contains(word) {
+                    broken.push(format!("{}: names {word}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
