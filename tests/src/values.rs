@@ -292,11 +292,11 @@ pub async fn pin(client: &Client, day: &str) -> String {
         .change_token
 }
 
-/// Makes a tenant in dollars and UTC, by the hand of the tenant `default`.
+/// Makes a tenant in dollars and UTC, by the hand of an operator.
 ///
 /// # Panics
 /// When it is refused.
-pub async fn make_tenant(client: &Client, name: &str) {
+pub async fn make_tenant(operator: &Client, name: &str) {
     let tenant = customer::Tenant {
         name: name.to_owned(),
         zone: "UTC".to_owned(),
@@ -307,7 +307,7 @@ pub async fn make_tenant(client: &Client, name: &str) {
         tenant: Some(tenant),
         ..Default::default()
     };
-    client.tenants().create_tenant(request).await.unwrap();
+    operator.tenants().create_tenant(request).await.unwrap();
 }
 
 /// All scores of a customer, from data at least as new as the tokens.

@@ -70,6 +70,18 @@ impl World {
         self.client_of("default")
     }
 
+    /// A client of the operator, who may make tenants.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn operator(&self) -> Client {
+        let mut operator = Caller::new(ids().tenant_id("default"), "default", "operator");
+        operator.all_tenants = true;
+        let channel = self.open().pipe.channel_of(operator);
+        Client::over(channel, &Options::default()).unwrap()
+    }
+
     /// A client of a tenant.
     ///
     /// # Panics

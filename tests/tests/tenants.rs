@@ -36,8 +36,8 @@ fn marked(n: usize) -> customer::Customer {
 }
 
 async fn the_same_keys_are_two_worlds(world: World) {
-    make_tenant(&world.client(), "one").await;
-    make_tenant(&world.client(), "two").await;
+    make_tenant(&world.operator(), "one").await;
+    make_tenant(&world.operator(), "two").await;
     let (one, two) = (world.client_of("one"), world.client_of("two"));
     for (client, cents) in [(&one, 1_000), (&two, 7_700)] {
         pin(client, "2026-03-31").await;
@@ -319,8 +319,8 @@ fn of(id: &str) -> Option<common::RecordRef> {
 }
 
 async fn every_rpc_keeps_tenants_apart(world: World) {
-    make_tenant(&world.client(), "one").await;
-    make_tenant(&world.client(), "two").await;
+    make_tenant(&world.operator(), "one").await;
+    make_tenant(&world.operator(), "two").await;
     let one = world.client_of("one");
     let ids = records(&one).await;
     let two = world.client_of("two");

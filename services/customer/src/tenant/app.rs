@@ -122,25 +122,27 @@ fn acting(core: &Core, caller: &Caller, name: &str, permission: &str) -> Result<
         return Ok(caller.clone());
     }
     if !caller.all_tenants {
-        return Err(Fault::denied(permission));
+        let message = format!(
+            "only an operator (a key with all_tenants = true) may use {permission} on another tenant than its own"
+        );
+        return Err(Fault::new(Kind::Denied, "PERMISSION_DENIED", message)
+            .meta("permission", permission)
+            .meta("tenant", name));
     }
     Ok(caller.in_tenant(core.db.secret().tenant_id(name), name))
 }
 
-/// Creates a tenant.
+/// Creates a tenant: the caller's own, or, for an operator, any.
+///
+/// # Errors
+/// `PERMISSION_DENIED` for another tenant; `RECORD_EXISTS`; as the store answers.
 pub async fn create(
     core: &Core,
     caller: &Caller,
     command: Command<'_>,
     new: &NewTenant,
 ) -> Result<Written<Tenant>, Fault> {
-    let own = *new.name == *caller.tenant_name;
-    let id = if own {
-        caller.tenant
-    } else {
-        core.db.secret().tenant_id(&new.name)
-    };
-    let acting = caller.in_tenant(id, &new.name);
+    let acting = acting(core, caller, &new.name, "tenant.create")?;
     again(|| try_create(core, &acting, command, new)).await
 }
 

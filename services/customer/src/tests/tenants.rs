@@ -180,7 +180,27 @@ async fn tenants_are_created_and_changed(store: TestStore) {
         .await
         .unwrap_err();
     assert_eq!(reason(&status, Code::PermissionDenied), "PERMISSION_DENIED");
+    let status = create(&mut acme, tenant("other", "UTC", "JPY"))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status, Code::PermissionDenied), "PERMISSION_DENIED");
+    let details = status.get_details_error_info().unwrap();
+    assert_eq!(
+        details.metadata.get("permission").map(String::as_str),
+        Some("tenant.create")
+    );
+    // nor does it tell which are there
+    let status = create(&mut acme, tenant("default", "UTC", "USD"))
+        .await
+        .unwrap_err();
+    assert_eq!(reason(&status, Code::PermissionDenied), "PERMISSION_DENIED");
     let mut operator = world.operator();
+    let status = get(&mut operator, "other").await.unwrap_err();
+    assert_eq!(reason(&status, Code::NotFound), "TENANT_UNKNOWN");
+    create(&mut operator, tenant("other", "UTC", "JPY"))
+        .await
+        .unwrap();
+    assert_eq!(get(&mut operator, "other").await.unwrap().currency, "JPY");
     assert_eq!(get(&mut operator, "acme").await.unwrap().version, 3);
     let status = get(&mut operator, "nobody").await.unwrap_err();
     assert_eq!(reason(&status, Code::NotFound), "TENANT_UNKNOWN");
