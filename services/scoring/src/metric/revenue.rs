@@ -1,11 +1,12 @@
 //! Revenue: orders of the period less the refunds given in it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
+use regard_models::special::normal_two_sided;
 use regard_types::{Day, Uuid, Zone};
 
 use super::behaviour::channel_code;
-use super::domain::{Span, Value, count, number};
+use super::domain::{LEVEL, Span, Value, count, number};
 use crate::event::{Event, Kind};
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,6 +15,28 @@ struct Sums {
     gross: i64,
     refunds: i64,
     people: usize,
+    /// Sum of the squares of the customers' net values.
+    squares: f64,
+}
+
+impl Sums {
+    /// Where the total would lie with as many other customers of the same kind: normal, with the variance between customers
+    /// (Cochran 1977, a total over independent units). None for fewer than two.
+    fn interval(&self) -> Option<(f64, f64)> {
+        if self.people < 2 {
+            return None;
+        }
+        let n = number(self.people);
+        let total = to_f64(self.gross.saturating_sub(self.refunds));
+        let variance = (self.squares - total * total / n).max(0.0) / (n - 1.0);
+        let half = normal_two_sided(LEVEL) * (n * variance).sqrt();
+        half.is_finite().then_some((total - half, total + half))
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn to_f64(minor: i64) -> f64 {
+    minor as f64
 }
 
 /// Sums customers, one after the other.
@@ -53,7 +76,7 @@ impl Adder {
                 *known = e;
             }
         }
-        let mut seen: HashSet<String> = HashSet::new();
+        let mut net: HashMap<String, i64> = HashMap::new();
         for e in latest
             .values()
             .filter(|e| e.live && within(e, self.span, &self.zone))
@@ -74,15 +97,20 @@ impl Adder {
                 String::new()
             };
             let sums = self.groups.entry(group.clone()).or_default();
+            let own = net.entry(group).or_default();
             if e.kind == Kind::Order {
                 sums.orders += 1;
                 sums.gross = sums.gross.saturating_add(e.value);
+                *own = own.saturating_add(e.value);
             } else {
                 sums.refunds = sums.refunds.saturating_add(e.value);
+                *own = own.saturating_sub(e.value);
             }
-            if seen.insert(group) {
-                sums.people += 1;
-            }
+        }
+        for (group, own) in net {
+            let sums = self.groups.entry(group).or_default();
+            sums.people += 1;
+            sums.squares += to_f64(own).powi(2);
         }
     }
 
@@ -102,6 +130,7 @@ impl Adder {
             Value {
                 group,
                 value: Some(s.gross.saturating_sub(s.refunds) as f64),
+                interval: s.interval(),
                 n: count(s.orders),
                 people: count(s.people),
                 parts,
