@@ -496,6 +496,17 @@ fn lists_page_through_ties_and_ranges() {
                 .await
                 .unwrap_err();
             assert_eq!(mismatch.code(), Code::InvalidArgument);
+            let another_day = pb::ListScoresRequest {
+                page_token: String::new(),
+                as_of: Some(regard_server::wire::date(regard_types::Day(1))),
+                ..other.clone()
+            };
+            let another_day = s
+                .scores
+                .list_scores(s.request(another_day, None))
+                .await
+                .unwrap_err();
+            assert_eq!(another_day.code(), Code::InvalidArgument);
             let ranged = pb::ListScoresRequest {
                 page_token: String::new(),
                 page_size: 100,

@@ -236,6 +236,7 @@ impl Scores {
             return Err(Fault::invalid("max_value", "must be at least min_value"));
         }
         let token = token(&body.change_tokens)?;
+        let as_of = body.as_of.map(|d| day("as_of", &d)).transpose()?;
         // How new the data are is not part of the question.
         let question = pb::ListScoresRequest {
             change_tokens: Vec::new(),
@@ -248,7 +249,9 @@ impl Scores {
             question.page_size,
             &question.page_token,
         )?;
-        let (listed, next_page_token) = self.list(caller, place, range, &page, &token).await?;
+        let (listed, next_page_token) = self
+            .list(caller, place, range, as_of, &page, &token)
+            .await?;
         let book = &self.core().book;
         let customers = listed
             .into_iter()

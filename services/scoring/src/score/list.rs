@@ -28,6 +28,7 @@ impl Scores {
         caller: &Caller,
         place: usize,
         range: (Option<f64>, Option<f64>),
+        as_of: Option<Day>,
         page: &Page,
         token: &ChangeToken,
     ) -> Result<(Vec<Listed>, String), Fault> {
@@ -40,7 +41,14 @@ impl Scores {
             Some(_) => return Err(invalid()),
         };
         // Waits where it must; the rows themselves are read below.
-        self.views.covering(&self.core, caller, token).await?;
+        let (view, _) = self.views.covering(&self.core, caller, token).await?;
+        let today = view.state.today(self.core.clock());
+        if as_of.is_some_and(|day| day != today) {
+            let why = format!(
+                "must be the tenant's today, {today}: the ranking is kept for no other day; ask GetScores"
+            );
+            return Err(Fault::invalid("as_of", why));
+        }
         if !token.is_empty() {
             self.views.rolled(&self.core, caller).await?;
         }
