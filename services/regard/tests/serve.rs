@@ -268,6 +268,17 @@ fn what_must_not_be_served_is_refused() {
         "0.0.0.0:0",
     ]);
     assert!(message.contains("--insecure-allow-default"), "{message}");
+    let (_, message) = fails(&[
+        "serve",
+        "--demo",
+        "--data",
+        &folder,
+        "--set",
+        "identity.allow_default=false",
+        "--listen",
+        "0.0.0.0:0",
+    ]);
+    assert!(message.contains("the demo's keys"), "{message}");
     let (_, message) = fails(&["serve", "scoring", "--data", &folder]);
     assert!(message.contains("secrets.id_secret"), "{message}");
     let (_, message) = fails(&["serve", "scoring", "--data", &folder, "--set", SECRET]);

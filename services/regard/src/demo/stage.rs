@@ -20,8 +20,6 @@ pub const ECSI: &str = "ecsi";
 pub const CDNOW_KEY: &str = "regard-demo-cdnow-back-end-not-secret";
 /// The key of the respondents' back end.
 pub const ECSI_KEY: &str = "regard-demo-ecsi-back-end-not-secret";
-/// The key of who creates tenants.
-const OPERATOR_KEY: &str = "regard-demo-operator-not-secret-either";
 
 /// The suite with its callers.
 pub struct Stage {
@@ -51,8 +49,21 @@ impl Stage {
             permissions: Vec::new(),
             all_tenants,
         };
+        let known_keys = settings
+            .server
+            .listen
+            .parse::<std::net::SocketAddr>()
+            .is_ok_and(|address| !address.ip().is_loopback());
+        anyhow::ensure!(
+            insecure || !known_keys,
+            "server.listen is {}, which other machines reach, and everybody knows the demo's keys: listen on 127.0.0.1, or add \
+             --insecure-allow-default",
+            settings.server.listen
+        );
+        // Who creates tenants: known to this process alone.
+        let operator = uuid::Uuid::new_v4().simple().to_string();
         settings.identity.keys.extend([
-            key(OPERATOR_KEY, "default", true),
+            key(&operator, "default", true),
             key(CDNOW_KEY, CDNOW, false),
             key(ECSI_KEY, ECSI, false),
         ]);
@@ -65,7 +76,7 @@ impl Stage {
         Ok(Self {
             cdnow: suite.client(CDNOW_KEY)?,
             ecsi: suite.client(ECSI_KEY)?,
-            operator: suite.client(OPERATOR_KEY)?,
+            operator: suite.client(&operator)?,
             suite,
         })
     }
