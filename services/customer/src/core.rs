@@ -4,6 +4,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use regard_database::{Change, Database, StoreError, Write};
+use regard_proto::common::v1 as common;
+use regard_proto::validate::Violations;
+use regard_server::{MAX_VIOLATIONS, wire};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind};
 
 use crate::measures::Measured;
@@ -35,6 +38,65 @@ impl<T> Written<T> {
             .map(ChangeToken::encode)
             .unwrap_or_default()
     }
+}
+
+/// What is wrong with a request, field by field, so that all of it is told at once.
+#[derive(Debug, Default)]
+pub struct Faults(Option<Fault>);
+
+impl Faults {
+    /// Notes a fault.
+    pub fn add(&mut self, fault: Fault) {
+        self.0 = Some(join(self.0.take(), fault));
+    }
+
+    /// The value, or none after noting the fault.
+    pub fn keep<T>(&mut self, read: Result<T, Fault>) -> Option<T> {
+        read.map_err(|fault| self.add(fault)).ok()
+    }
+
+    /// All that was noted as one fault.
+    pub fn done(self) -> Result<(), Fault> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// A field that is there, since nothing was noted.
+pub fn read<T>(value: Option<T>) -> Result<T, Fault> {
+    value.ok_or_else(|| Fault::bug("a field that was neither read nor refused"))
+}
+
+/// One fault of two, with the fields of both. Of equal reasons it is the first one; different reasons are invalid fields,
+/// each of which says what was expected of it.
+fn join(all: Option<Fault>, mut next: Fault) -> Fault {
+    let Some(mut all) = all else {
+        return next;
+    };
+    if all.reason != next.reason {
+        (all.kind, all.reason) = (Kind::Invalid, "FIELD_INVALID");
+        // Facts of one of them would be read as facts of all.
+        all.meta.clear();
+    }
+    if all.reason == "FIELD_INVALID" {
+        "the request has invalid fields".clone_into(&mut all.message);
+    }
+    all.violations.append(&mut next.violations);
+    all
+}
+
+/// An ingested row that breaks rules of the contract, with what else is wrong with its other fields.
+pub fn refused(index: usize, broken: &Violations, also: Option<Fault>) -> common::RejectedRow {
+    let mut row = wire::rejected_fields(index, broken);
+    for (field, description) in also.into_iter().flat_map(|fault| fault.violations) {
+        let below = format!("{field}.");
+        let told =
+            |said: &common::FieldViolation| said.field == field || said.field.starts_with(&below);
+        if row.violations.len() < MAX_VIOLATIONS && !row.violations.iter().any(told) {
+            row.violations
+                .push(common::FieldViolation { field, description });
+        }
+    }
+    row
 }
 
 /// Adds the record's change to the write.

@@ -72,6 +72,7 @@ async fn a_repeat_is_answered(store: TestStore) {
         (fault.kind, fault.reason),
         (Kind::WrongState, "REQUEST_ID_REUSED")
     );
+    assert_eq!(fault.meta, [("request_id".to_owned(), "r1".to_owned())]);
     // another tenant, caller or method is another request
     put(&db, &caller("b"), "r1", "other").await.unwrap();
     let mut other = me.clone();

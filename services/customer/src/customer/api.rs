@@ -16,7 +16,7 @@ use super::app::{self, View};
 use super::batch::Outcome;
 use super::domain::{Customer, CustomerKind, Identity, NewCustomer, Profile};
 use super::store::Filter;
-use crate::core::{Core, caller_of};
+use crate::core::{Core, Faults, caller_of, read, refused};
 use crate::merge::{self, Asked, Merged};
 
 /// `CustomerService`.
@@ -45,13 +45,15 @@ fn kind(field: &str, number: i32) -> Result<Option<CustomerKind>, Fault> {
 }
 
 fn profile(customer: &pb::Customer) -> Result<Profile, Fault> {
+    let mut faults = Faults::default();
+    let kind = faults.keep(kind("customer.kind", customer.kind));
     let since = customer.customer_since.as_ref();
+    let since = since.and_then(|date| faults.keep(wire::day("customer.customer_since", date)));
+    faults.done()?;
     Ok(Profile {
-        kind: kind("customer.kind", customer.kind)?.unwrap_or_default(),
+        kind: kind.flatten().unwrap_or_default(),
         attributes: customer.attributes.clone().into_iter().collect(),
-        since: since
-            .map(|date| wire::day("customer.customer_since", date))
-            .transpose()?,
+        since,
         identity: Identity {
             display_name: customer.display_name.clone(),
             email: customer.email.clone(),
@@ -69,15 +71,21 @@ fn new_customer(
     clock: &Clock,
 ) -> Result<NewCustomer, Fault> {
     let customer = wire::required("customer", wire)?;
+    let mut faults = Faults::default();
     if keyed && customer.key.is_none() {
-        return Err(Fault::invalid("customer.key", "is required in bulk"));
+        faults.add(Fault::invalid(
+            "customer.key",
+            "is required in bulk, so that the row can be sent again",
+        ));
     }
+    let profile = faults.keep(profile(customer));
+    faults.done()?;
     let key = customer.key.as_ref().map(wire::source_key);
     let id = match &key {
         Some(key) => CustomerId(ids.id("customer", key)),
         None => CustomerId(new_record_id(clock).0),
     };
-    Ok(NewCustomer::new(id, key, profile(customer)?, revision, ids))
+    Ok(NewCustomer::new(id, key, read(profile)?, revision, ids))
 }
 
 fn to_wire(customer: &Customer, canonical: CustomerId) -> pb::Customer {
@@ -327,18 +335,14 @@ async fn take(
     };
     let mut rows = Vec::with_capacity(batch.rows.len());
     for (index, row) in batch.rows.iter().enumerate() {
+        let wire = row.customer.as_ref();
+        let read = new_customer(wire, row.revision, true, &ids, core.db.clock());
         if let Err(broken) = row.validate() {
-            result.rejected.push(wire::rejected_fields(index, &broken));
+            result.rejected.push(refused(index, &broken, read.err()));
             rows.push(None);
             continue;
         }
-        match new_customer(
-            row.customer.as_ref(),
-            row.revision,
-            true,
-            &ids,
-            core.db.clock(),
-        ) {
+        match read {
             Ok(row) => rows.push(Some(row)),
             Err(fault) => {
                 result.rejected.push(wire::rejected(index, &fault));

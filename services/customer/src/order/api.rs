@@ -9,14 +9,14 @@ use regard_proto::customer::v1::order_service_server::OrderService;
 use regard_server::wire::{self, Named};
 use regard_server::{Answers, KeyPart, Page, command, ingest, page, status};
 use regard_types::{
-    Caller, Clock, Currency, Fault, IdKey, Money, RecordId, SourceKey, new_record_id,
+    Caller, Clock, Currency, Fault, IdKey, Micros, Money, RecordId, SourceKey, new_record_id,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::app::{self, View};
 use super::batch::Outcome;
 use super::domain::{NewOrder, Terms};
-use crate::core::{Core, caller_of};
+use crate::core::{Core, Faults, caller_of, read, refused};
 use crate::refund::{self, NewRefund, Refund};
 use crate::tenant::Known;
 
@@ -55,17 +55,24 @@ impl Reader {
         keyed: bool,
     ) -> Result<NewOrder, Fault> {
         let order = wire::required("order", wire)?;
+        let mut faults = Faults::default();
         if keyed && order.key.is_none() {
-            return Err(Fault::invalid("order.key", "is required in bulk"));
+            faults.add(Fault::invalid(
+                "order.key",
+                "is required in bulk, so that the row can be sent again",
+            ));
         }
-        let customer = Named::customer("order.customer", order.customer.as_ref())?;
-        let time = wire::required("order.order_time", order.order_time.as_ref())?;
-        let gross = wire::required("order.gross", order.gross.as_ref())?;
+        let customer = faults.keep(Named::customer("order.customer", order.customer.as_ref()));
+        let time = faults.keep(time("order.order_time", order.order_time.as_ref()));
+        let gross = faults.keep(self.minor("order.gross", order.gross.as_ref()));
+        let channel = faults.keep(wire::channel("order.channel", order.channel));
+        faults.done()?;
+        let customer = read(customer)?;
         let terms = Terms {
-            order_time: wire::micros("order.order_time", time)?,
-            gross: wire::money_in("order.gross", gross, self.currency)?.minor,
+            order_time: read(time)?,
+            gross: read(gross)?,
             units: order.units,
-            channel: wire::channel("order.channel", order.channel)?,
+            channel: read(channel)?,
         };
         let key = order.key.as_ref().map(wire::source_key);
         Ok(NewOrder {
@@ -78,26 +85,35 @@ impl Reader {
         })
     }
 
+    /// An amount in the tenant's currency, in its minor unit.
+    fn minor(
+        &self,
+        field: &str,
+        amount: Option<&regard_proto::google::r#type::Money>,
+    ) -> Result<i64, Fault> {
+        let amount = wire::required(field, amount)?;
+        Ok(wire::money_in(field, amount, self.currency)?.minor)
+    }
+
     fn refund(&self, wire: Option<&pb::Refund>) -> Result<NewRefund, Fault> {
         let refund = wire::required("refund", wire)?;
-        let customer = Named::customer("refund.customer", refund.customer.as_ref())?;
-        let time = wire::required("refund.refund_time", refund.refund_time.as_ref())?;
-        let amount = wire::required("refund.amount", refund.amount.as_ref())?;
-        let order = match &refund.order {
-            Some(order) => {
-                Some(Named::record("refund.order", Some(order))?.record_id("order", &self.ids))
-            }
-            None => None,
-        };
+        let mut faults = Faults::default();
+        let customer = faults.keep(Named::customer("refund.customer", refund.customer.as_ref()));
+        let time = faults.keep(time("refund.refund_time", refund.refund_time.as_ref()));
+        let amount = faults.keep(self.minor("refund.amount", refund.amount.as_ref()));
+        let order = refund.order.as_ref();
+        let order = order.and_then(|order| faults.keep(Named::record("refund.order", Some(order))));
+        faults.done()?;
+        let customer = read(customer)?;
         let key = refund.key.as_ref().map(wire::source_key);
         Ok(NewRefund {
             id: self.id("refund", key.as_ref()),
             key,
             customer: customer.customer_id(&self.ids),
             customer_key: customer.key().cloned(),
-            order,
-            refund_time: wire::micros("refund.refund_time", time)?,
-            amount: wire::money_in("refund.amount", amount, self.currency)?.minor,
+            order: order.map(|order| order.record_id("order", &self.ids)),
+            refund_time: read(time)?,
+            amount: read(amount)?,
         })
     }
 
@@ -141,6 +157,10 @@ impl Reader {
             update_time: Some(wire::timestamp(refund.head.updated)),
         }
     }
+}
+
+fn time(field: &str, at: Option<&prost_types::Timestamp>) -> Result<Micros, Fault> {
+    wire::micros(field, wire::required(field, at)?)
 }
 
 fn by_id(id: regard_types::Uuid) -> common::CustomerRef {
@@ -190,15 +210,19 @@ impl OrderApi {
         let request = request.into_inner();
         let (known, reader) = self.reader(&caller).await?;
         let mut rows = Vec::with_capacity(request.rows.len());
-        let mut fault: Option<Fault> = None;
+        let mut bad = Vec::new();
         for (index, row) in request.rows.iter().enumerate() {
-            match reader.order(row.order.as_ref(), row.revision, true) {
-                Ok(row) => rows.push(Some(row)),
-                Err(bad) => fault = Some(app::join(fault, bad, Some(index))),
-            }
+            let row = reader.order(row.order.as_ref(), row.revision, true);
+            rows.push(row.map_err(|fault| bad.push((index, fault))).ok());
         }
-        if let Some(fault) = fault {
-            return Err(fault);
+        if !bad.is_empty() {
+            bad.extend(app::check(&self.0, &caller, &rows, request.create_missing).await?);
+            bad.sort_by_key(|(index, _)| *index);
+            let mut faults = Faults::default();
+            for (index, fault) in bad {
+                faults.add(app::of_row(fault, index));
+            }
+            faults.done()?;
         }
         let command = command(&request, "BatchRecordOrders");
         let done = app::record(
@@ -282,16 +306,15 @@ impl OrderApi {
         let request = request.into_inner();
         let (known, reader) = self.reader(&caller).await?;
         let named = Named::record("target", request.target.as_ref())?;
-        let time = request
-            .order_time
-            .as_ref()
-            .map(|at| wire::micros("order_time", at))
-            .transpose()?;
-        let gross = match &request.gross {
-            Some(gross) => Some(wire::money_in("gross", gross, reader.currency)?.minor),
-            None => None,
-        };
-        let channel = wire::channel("channel", request.channel)?;
+        let mut faults = Faults::default();
+        let at = request.order_time.as_ref();
+        let time = at.and_then(|at| faults.keep(wire::micros("order_time", at)));
+        let gross = request.gross.as_ref();
+        let gross = gross.and_then(|gross| faults.keep(reader.minor("gross", Some(gross))));
+        let channel = faults
+            .keep(wire::channel("channel", request.channel))
+            .flatten();
+        faults.done()?;
         let change = |old: &Terms| Terms {
             order_time: time.unwrap_or(old.order_time),
             gross: gross.unwrap_or(old.gross),
@@ -369,12 +392,13 @@ async fn take(
     };
     let mut rows = Vec::with_capacity(batch.rows.len());
     for (index, row) in batch.rows.iter().enumerate() {
+        let read = reader.order(row.order.as_ref(), row.revision, true);
         if let Err(broken) = row.validate() {
-            result.rejected.push(wire::rejected_fields(index, &broken));
+            result.rejected.push(refused(index, &broken, read.err()));
             rows.push(None);
             continue;
         }
-        match reader.order(row.order.as_ref(), row.revision, true) {
+        match read {
             Ok(row) => rows.push(Some(row)),
             Err(fault) => {
                 result.rejected.push(wire::rejected(index, &fault));

@@ -8,7 +8,7 @@ use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, RecordId, Tena
 use super::batch::{Outcome, Plan, Stored, unknown_customer};
 use super::domain::{NewOrder, Order, Terms, correct, differs, void};
 use super::store::{self, Lock};
-use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::core::{Core, Faults, Written, again, digest, lost, tell};
 use crate::customer::{self, Customer};
 use crate::record::Place;
 use crate::refund;
@@ -42,7 +42,7 @@ async fn put(
 ) -> Result<(Plan, Stored), Fault> {
     known.settle(&core.tenants, write).await?;
     let tenant = write.caller().tenant;
-    let stored = read(write, tenant, rows).await?;
+    let stored = read(write, tenant, rows, Lock::Yes).await?;
     let now = write.now();
     let plan = Plan::of(rows, &stored, create_missing, now);
     let count = u32::try_from(plan.writes()).map_err(Fault::bug)?;
@@ -84,13 +84,18 @@ async fn put(
     Ok((plan, stored))
 }
 
-async fn read(tx: &Tx, tenant: TenantId, rows: &[Option<NewOrder>]) -> Result<Stored, Fault> {
+async fn read(
+    tx: &Tx,
+    tenant: TenantId,
+    rows: &[Option<NewOrder>],
+    lock: Lock,
+) -> Result<Stored, Fault> {
     // An order without a key is a new one.
     let keyed = rows.iter().flatten().filter(|row| row.key.is_some());
     let orders = sorted(keyed.map(|row| row.id.0));
     let mut stored = Stored::default();
     if !orders.is_empty() {
-        stored.orders = store::current(tx, tenant, &orders, Lock::Yes).await?;
+        stored.orders = store::current(tx, tenant, &orders, lock).await?;
     }
     let unknown = rows
         .iter()
@@ -191,19 +196,20 @@ async fn try_record(
     }
     let (mut plan, stored) = put(core, &mut write, known, rows, create_missing).await?;
     let mut asked = Vec::with_capacity(rows.len());
-    let mut fault: Option<Fault> = None;
+    let mut faults = Faults::default();
     for (index, outcome) in std::mem::take(&mut plan.outcomes).into_iter().enumerate() {
         match outcome {
             Outcome::Accepted(id) | Outcome::Unchanged(id) => asked.push(id),
             Outcome::Rejected(rejected) => {
-                fault = Some(join(fault, rejected, batch.then_some(index)));
+                faults.add(match batch {
+                    true => of_row(rejected, index),
+                    false => rejected,
+                });
             }
             Outcome::Skipped => {}
         }
     }
-    if let Some(fault) = fault {
-        return Err(fault);
-    }
+    faults.done()?;
     // A new order has no refunds yet.
     let old = sorted(
         asked
@@ -254,22 +260,34 @@ fn audit(core: &Core, write: &mut Write, plan: &Plan) {
     }
 }
 
-/// One fault of several rows: the first one's kind and reason, the fields of all that have the same.
-pub(super) fn join(all: Option<Fault>, mut next: Fault, index: Option<usize>) -> Fault {
-    if let Some(index) = index {
-        for (field, _) in &mut next.violations {
-            *field = format!("rows[{index}].{field}");
-        }
+/// The fault of a row of a batch, its fields named below the row.
+pub(super) fn of_row(mut fault: Fault, index: usize) -> Fault {
+    if fault.violations.is_empty() {
+        let why = fault.message.clone();
+        fault.violations.push(("order".to_owned(), why));
     }
-    match all {
-        None => next,
-        Some(mut all) => {
-            if all.reason == next.reason {
-                all.violations.append(&mut next.violations);
-            }
-            all
-        }
+    for (field, _) in &mut fault.violations {
+        *field = format!("rows[{index}].{field}");
     }
+    fault
+}
+
+/// What is wrong with those rows that could be read, by row, where others could not. Nothing is written or locked.
+pub async fn check(
+    core: &Core,
+    caller: &Caller,
+    rows: &[Option<NewOrder>],
+    create_missing: bool,
+) -> Result<Vec<(usize, Fault)>, Fault> {
+    let tx = core.db.read(caller).await?;
+    let stored = read(&tx, caller.tenant, rows, Lock::No).await?;
+    let plan = Plan::of(rows, &stored, create_missing, core.db.clock().now());
+    let outcomes = plan.outcomes.into_iter().enumerate();
+    let rejected = outcomes.filter_map(|(index, outcome)| match outcome {
+        Outcome::Rejected(fault) => Some((index, fault)),
+        Outcome::Accepted(_) | Outcome::Unchanged(_) | Outcome::Skipped => None,
+    });
+    Ok(rejected.collect())
 }
 
 /// The answer of an earlier call with the same request id.

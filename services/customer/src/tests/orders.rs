@@ -121,12 +121,14 @@ async fn a_bad_row_rejects_only_itself(store: TestStore) {
     channel.order.as_mut().unwrap().channel = 99;
     let empty = pb::OrderRow::default();
     let good = row("7", "ann", 0);
+    let mut several = negative.clone();
+    several.order.as_mut().unwrap().key = None;
     let result = client
         .ingest(vec![
-            euro, negative, keyless, fine, early, channel, empty, good,
+            euro, negative, keyless, fine, early, channel, empty, good, several,
         ])
         .await;
-    assert_eq!(counts(&result), (1, 0, 7));
+    assert_eq!(counts(&result), (1, 0, 8));
     let reasons: Vec<_> = rejected(&result)
         .into_iter()
         .map(|(_, reason)| reason)
@@ -150,9 +152,13 @@ async fn a_bad_row_rejects_only_itself(store: TestStore) {
             "order.gross",
             "order.order_time",
             "order.channel",
-            "order"
+            "order",
+            "order.gross"
         ]
     );
+    let last = result.rejected.last().unwrap().violations.iter();
+    let last: Vec<_> = last.map(|violation| violation.field.as_str()).collect();
+    assert_eq!(last, ["order.gross", "order.key"]);
     assert_eq!(world.count("SELECT count(*) FROM sales_order").await, 1);
 }
 
@@ -433,6 +439,38 @@ async fn batches_are_all_or_none(store: TestStore) {
     let bad = request(vec![row("1", "ann", 500), row("2", "bob", 1)], false);
     let status = client.orders.batch_record_orders(bad).await.unwrap_err();
     assert_eq!(reason(&status, Code::NotFound), "CUSTOMER_UNKNOWN");
+    // every bad field of every row is named, whatever is wrong with the others
+    let mut euro = row("3", "ann", 500);
+    let gross = euro.order.as_mut().unwrap().gross.as_mut();
+    gross.unwrap().currency_code = "EUR".into();
+    let mut keyless = euro.clone();
+    keyless.order.as_mut().unwrap().key = None;
+    let bad = request(vec![row("1", "zoe", 500), euro.clone(), keyless], false);
+    let status = client.orders.batch_record_orders(bad).await.unwrap_err();
+    assert_eq!(reason(&status, Code::InvalidArgument), "FIELD_INVALID");
+    assert_eq!(
+        fields(&status),
+        [
+            "rows[0].order.customer",
+            "rows[1].order.gross.currency_code",
+            "rows[2].order.key",
+            "rows[2].order.gross.currency_code"
+        ]
+    );
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(info.metadata.len(), 0, "{info:?}");
+    let told = status.get_details_bad_request().unwrap().field_violations;
+    for (violation, expected) in told
+        .iter()
+        .zip(["known customer", "USD", "required", "USD"])
+    {
+        assert!(violation.description.contains(expected), "{violation:?}");
+    }
+    // of one reason it stays that reason, with its facts
+    let bad = request(vec![euro, row("1", "ann", 500)], true);
+    let status = client.orders.batch_record_orders(bad).await.unwrap_err();
+    assert_eq!(reason(&status, Code::InvalidArgument), "CURRENCY_MISMATCH");
+    assert_eq!(meta(&status, "expected"), "USD");
     assert_eq!(world.count("SELECT count(*) FROM sales_order").await, 0);
     let good = request(
         vec![row("2", "bob", 1), row("1", "ann", 500), row("2", "bob", 1)],

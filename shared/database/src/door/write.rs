@@ -57,13 +57,18 @@ impl Database {
             let began = retry_busy(|| self.begin_claimed(caller, request, frame.at)).await;
             let (tx, answer) = match began {
                 Ok(tx) if matches!(self.0.pools, Pools::Sqlite { .. }) => {
-                    let answer = self.answer(&tx, caller, request).await?;
+                    let answer = self
+                        .answer(&tx, caller, (request, command.request_id))
+                        .await?;
                     (tx, answer)
                 }
                 Ok(tx) => (tx, None),
                 Err(StoreError::Taken(key)) if key.starts_with("idempotency(") => {
                     let tx = begin_read(&self.0.pools, Some(caller.tenant)).await?;
-                    match self.answer(&tx, caller, request).await? {
+                    match self
+                        .answer(&tx, caller, (request, command.request_id))
+                        .await?
+                    {
                         Some(answer) => (tx, Some(answer)),
                         None => continue,
                     }
@@ -124,7 +129,7 @@ impl Database {
         &self,
         tx: &Tx,
         caller: &Caller,
-        request: Option<Request>,
+        (request, request_id): (Option<Request>, &str),
     ) -> Result<Option<Answer>, Fault> {
         let Some(request) = request else {
             return Ok(None);
@@ -137,7 +142,7 @@ impl Database {
         if row.digest(0)? != request.digest {
             let message =
                 "the request id was used before with another body; a new request needs a new id";
-            return Err(Fault::refused("REQUEST_ID_REUSED", message));
+            return Err(Fault::refused("REQUEST_ID_REUSED", message).meta("request_id", request_id));
         }
         let stored: Vec<u8> = row.get(1)?;
         let stored = StoredAnswer::decode(stored.as_slice()).map_err(Fault::bug)?;
