@@ -256,6 +256,8 @@ async fn ingest_of_customers(store: TestStore) {
         .insert("Bad Name".into(), "1".into());
     let mut keyless = row("4", "x", 0);
     keyless.customer.as_mut().unwrap().key = None;
+    let mut both = bad.clone();
+    both.customer.as_mut().unwrap().key = None;
     let rows = vec![
         row("1", "Ann", 0),
         row("2", "Bob", 7),
@@ -263,17 +265,22 @@ async fn ingest_of_customers(store: TestStore) {
         row("1", "Anna", 0),
         bad,
         keyless,
+        both,
     ];
     let result = client.ingest_customers(rows).await;
-    assert_eq!(counts(&result), (2, 1, 3));
+    assert_eq!(counts(&result), (2, 1, 4));
     assert_eq!(
         rejected(&result),
         [
             (3, ErrorReason::DuplicateInBatch),
             (4, ErrorReason::FieldInvalid),
-            (5, ErrorReason::FieldInvalid)
+            (5, ErrorReason::FieldInvalid),
+            (6, ErrorReason::FieldInvalid)
         ]
     );
+    let told = &result.rejected[3].violations;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1].field, "customer.key");
     for (name, revision, expected) in [
         ("Bob", 7, (0, 1, 0)),
         ("Rob", 6, (0, 1, 0)),
