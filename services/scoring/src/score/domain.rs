@@ -1,7 +1,5 @@
 //! A score is a pure function of a summary, a day, the serving models and its definition.
 
-use std::sync::Arc;
-
 use regard_models::{
     Grade, Spend, Stat, bgnbd, clv, gamma_gamma, mbgnbd, predictive::Purchases, purchase, rfm,
 };
@@ -336,7 +334,6 @@ fn fill_clv(
         "the value model has no mean for this customer (q + p x is at most 1)",
         Grade::E,
     ))?;
-    // Unlinked refunds take the same share of what is to come.
     out.value = Some(clv.revenue * basis.minor_per_unit);
     Ok(())
 }
@@ -393,6 +390,3 @@ fn minor(v: i64) -> f64 {
 fn count(v: u64) -> f64 {
     v as f64
 }
-
-/// A set of models shared between readers.
-pub type SharedServing = Arc<Serving>;
