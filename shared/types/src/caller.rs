@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::TenantId;
+use crate::{TenantId, Trace};
 
 /// What a caller may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,15 @@ pub enum Permissions {
     All,
     /// These permissions only.
     Set(Arc<BTreeSet<String>>),
+}
+
+/// How much a caller may ask for; 0 leaves it to the server's own default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallerLimits {
+    /// Requests a second, in the long run.
+    pub per_second: u32,
+    /// Requests at once, after a pause.
+    pub burst: u32,
 }
 
 /// The caller of one request.
@@ -26,10 +35,16 @@ pub struct Caller {
     pub name: Arc<str>,
     /// What it may do.
     pub permissions: Permissions,
+    /// The names of its roles, for logs and the audit; what they allow stands in `permissions`.
+    pub roles: Arc<[Arc<str>]>,
+    /// How much it may ask for.
+    pub limits: CallerLimits,
     /// Whether it reads every tenant's changes (scoring's role).
     pub all_tenants: bool,
     /// The request's id in logs; not the idempotency key.
     pub request_id: Arc<str>,
+    /// The trace that the request belongs to.
+    pub trace: Option<Trace>,
     /// When its answer is no longer wanted.
     pub deadline: Option<Instant>,
 }
@@ -43,8 +58,11 @@ impl Caller {
             tenant_name: tenant_name.into(),
             name: name.into(),
             permissions: Permissions::All,
+            roles: Arc::new([]),
+            limits: CallerLimits::default(),
             all_tenants: false,
             request_id: "".into(),
+            trace: None,
             deadline: None,
         }
     }

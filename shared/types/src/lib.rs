@@ -10,9 +10,10 @@ mod id;
 mod key;
 mod money;
 pub mod token;
+mod trace;
 mod zone;
 
-pub use caller::{Caller, Permissions};
+pub use caller::{Caller, CallerLimits, Permissions};
 pub use channel::{Channel, ChannelError};
 pub use clock::{Clock, Micros, new_record_id};
 pub use day::{Day, DayError, Period};
@@ -21,5 +22,6 @@ pub use id::{CustomerId, IdError, RecordId, SourceKey, TenantId};
 pub use key::{IdKey, IdSecret, SecretError};
 pub use money::{Currency, Money, MoneyError};
 pub use token::{ChangeToken, Service, TokenError, TokenPart};
+pub use trace::{TRACE_BYTES, Trace};
 pub use uuid::Uuid;
 pub use zone::{Zone, ZoneError};
