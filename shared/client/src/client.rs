@@ -1,28 +1,33 @@
-//! The client: one connection, a typed stub for every service.
+//! The client: the way to the servers, and a typed stub for every service.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderValue;
 use regard_proto::{customer, feedback, scoring};
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use crate::MESSAGE_LIMIT;
-use crate::transport::Transport;
+use crate::address::Addresses;
+use crate::balance::Balancer;
+use crate::credential::Credential;
+use crate::transport::{Transport, Way};
+use crate::{MESSAGE_LIMIT, Tls};
 
-/// HTTP/2 windows: batches of some megabytes must not wait for window updates.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-
-/// How calls are made.
+/// How calls are made. Every call carries the trace of the [`regard_types::Scope`] that it is made in.
 #[derive(Clone)]
 pub struct Options {
     /// The key that names the caller; none on a server with an embedded default caller.
     pub api_key: Option<String>,
+    /// A file with the token that names the caller, in the place of a key; it is read again when another program, such as
+    /// Kubernetes, has renewed it.
+    pub token_file: Option<PathBuf>,
+    /// Certificates for an `https` address; none trusts what browsers trust.
+    pub tls: Option<Tls>,
     /// Longest time of a unary call that sets none itself, retries included; none leaves it to the server. 30 s.
     pub deadline: Option<Duration>,
-    /// How often a call is tried that may safely be repeated, at least 1. 4.
+    /// How often a call is tried that may safely be repeated, at least 1: one that reads, that carries a `request_id`, or
+    /// that no server has seen. Repetitions are a tenth of the calls at most in the long run. 4.
     pub attempts: u32,
     /// Whether answers may come compressed. No.
     pub compressed: bool,
@@ -30,17 +35,22 @@ pub struct Options {
     pub connect: Duration,
     /// Pause between keepalive pings, and how long one may stay unanswered. 10 s and 5 s.
     pub keepalive: (Duration, Duration),
+    /// Pause between two questions to the resolver which servers a name has. 10 s.
+    pub resolve: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             api_key: None,
+            token_file: None,
+            tls: None,
             deadline: Some(Duration::from_secs(30)),
             attempts: 4,
             compressed: false,
             connect: Duration::from_secs(5),
             keepalive: (Duration::from_secs(10), Duration::from_secs(5)),
+            resolve: Duration::from_secs(10),
         }
     }
 }
@@ -49,11 +59,14 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("api_key", &self.api_key.as_ref().map(|_| "***"))
+            .field("token_file", &self.token_file)
+            .field("tls", &self.tls)
             .field("deadline", &self.deadline)
             .field("attempts", &self.attempts)
             .field("compressed", &self.compressed)
             .field("connect", &self.connect)
             .field("keepalive", &self.keepalive)
+            .field("resolve", &self.resolve)
             .finish()
     }
 }
@@ -62,22 +75,32 @@ impl fmt::Debug for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The address is none.
-    #[error("{0:?} is no address of a server; expected one such as http://127.0.0.1:7400")]
+    #[error(
+        "{0:?} is no address of a server; expected one such as http://127.0.0.1:7400 or https://regard.example:7400, or several \
+         with commas between"
+    )]
     Address(String),
     /// The key cannot be sent.
     #[error("the API key holds characters that a header cannot carry; expected visible ASCII")]
     Key,
+    /// Two ways to say who calls.
+    #[error("an API key and a token's file are both given; expected one of them")]
+    TwoCredentials,
+    /// Certificates that cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// Nobody answers.
-    #[error("no server answers at {address}: {source}; is `regard serve` running there?")]
+    #[error("no server answers at {address}: {reason}; is `regard serve` running there?")]
     Away {
         /// The address.
         address: String,
         /// Why.
-        source: tonic::transport::Error,
+        reason: String,
     },
 }
 
-/// A connection to a suite. Cheap to clone; clones share the connection.
+/// A way to a suite: to one server, or to several of which each call takes one. Cheap to clone; clones share the
+/// connections.
 #[derive(Debug, Clone)]
 pub struct Client {
     transport: Transport,
@@ -85,46 +108,52 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects now.
+    /// Connects now. The address is `http://host:port` or `https://host:port`, or several with commas between, where the
+    /// first alone needs the scheme; a name may have many servers.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(address: &str, options: &Options) -> Result<Self, ConnectError> {
-        let channel = endpoint(address, options)?.connect().await;
-        let channel = channel.map_err(|source| ConnectError::Away {
-            address: address.to_owned(),
-            source,
-        })?;
-        Self::over(channel, options)
+        let balancer = Balancer::new(Addresses::parse(address)?, options)?;
+        let this = Self::by(Way::Balancer(balancer.clone()), options)?;
+        balancer
+            .ready()
+            .await
+            .map_err(|reason| ConnectError::Away {
+                address: address.to_owned(),
+                reason,
+            })?;
+        Ok(this)
     }
 
-    /// Connects at the first call, and again whenever needed.
+    /// Connects by itself, and again whenever needed; calls wait for it. Addresses as for [`Client::connect`]. Needs a
+    /// runtime of tokio.
     ///
     /// # Errors
-    /// [`ConnectError::Address`], [`ConnectError::Key`].
+    /// All but [`ConnectError::Away`].
     pub fn lazy(address: &str, options: &Options) -> Result<Self, ConnectError> {
-        Self::over(endpoint(address, options)?.connect_lazy(), options)
+        let balancer = Balancer::new(Addresses::parse(address)?, options)?;
+        Self::by(Way::Balancer(balancer), options)
     }
 
-    /// Uses a channel that is there already, such as an in-memory pipe.
+    /// Uses a channel that is there already, such as an in-memory pipe; `tls`, `connect`, `keepalive` and `resolve` are then
+    /// the channel's own matter.
     ///
     /// # Errors
-    /// [`ConnectError::Key`].
+    /// [`ConnectError::Key`], [`ConnectError::TwoCredentials`].
     pub fn over(channel: Channel, options: &Options) -> Result<Self, ConnectError> {
-        let key = options.api_key.as_ref().map(|key| {
-            let mut value =
-                HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| ConnectError::Key)?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        let transport = Transport::new(
-            channel,
-            key.transpose()?,
-            options.deadline,
-            options.attempts,
-        );
+        Self::by(Way::Channel(channel), options)
+    }
+
+    fn by(way: Way, options: &Options) -> Result<Self, ConnectError> {
+        let credential = match (&options.api_key, &options.token_file) {
+            (None, None) => Credential::None,
+            (Some(key), None) => Credential::key(key)?,
+            (None, Some(file)) => Credential::file(file.clone()),
+            (Some(_), Some(_)) => return Err(ConnectError::TwoCredentials),
+        };
         Ok(Self {
-            transport,
+            transport: Transport::new(way, credential, options),
             compressed: options.compressed,
         })
     }
@@ -134,22 +163,6 @@ impl Client {
     pub fn transport(&self) -> Transport {
         self.transport.clone()
     }
-}
-
-fn endpoint(address: &str, options: &Options) -> Result<Endpoint, ConnectError> {
-    let wrong = || ConnectError::Address(address.to_owned());
-    let uri = address.parse::<http::Uri>().map_err(|_| wrong())?;
-    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-        return Err(wrong());
-    }
-    Ok(Endpoint::from(uri)
-        .connect_timeout(options.connect)
-        .http2_keep_alive_interval(options.keepalive.0)
-        .keep_alive_timeout(options.keepalive.1)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .tcp_nodelay(true))
 }
 
 macro_rules! stubs {

@@ -1,109 +1,178 @@
-//! What every call gets on its way out: key, deadline, and another attempt where that is safe.
+//! What every call gets on its way out: key, trace, deadline, and another attempt where that is safe.
 
-use std::collections::HashMap;
-use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
-use regard_proto::common::v1::ErrorReason;
-use regard_proto::error::with_reason;
+use regard_proto::Method;
+use regard_types::Scope;
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 use tower::{Service as _, ServiceExt as _};
 
-use crate::retry;
+use crate::balance::{Balancer, Lost, Tried};
+use crate::budget::Budget;
+use crate::credential::Credential;
+use crate::lent::{Lender, lend};
+use crate::{failed, retry};
 
 const TIMEOUT: &str = "grpc-timeout";
+const TRACE: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
+const AGENT: &str = concat!("regard-client/", env!("CARGO_PKG_VERSION"));
 /// What the server's own word about a deadline may take to arrive.
 const LINGER: Duration = Duration::from_millis(100);
+/// How often a call that no server has seen goes elsewhere at once; then it pauses as others do.
+const ELSEWHERE: u32 = 5;
 
-/// The channel as the stubs use it.
+/// The way to the servers as the stubs use it.
 #[derive(Debug, Clone)]
 pub struct Transport {
-    channel: Channel,
-    key: Option<HeaderValue>,
+    way: Way,
+    credential: Credential,
     deadline: Option<Duration>,
     attempts: u32,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// One that is there already.
+    Channel(Channel),
+    Balancer(Balancer),
+}
+
+/// What is sent, as often as needed.
+enum Load {
+    /// A whole message.
+    Frames(Bytes),
+    /// A stream, as long as it is whole.
+    Stream(Lender),
 }
 
 impl Transport {
-    pub(crate) fn new(
-        channel: Channel,
-        key: Option<HeaderValue>,
-        deadline: Option<Duration>,
-        attempts: u32,
-    ) -> Self {
+    pub(crate) fn new(way: Way, credential: Credential, options: &crate::Options) -> Self {
         Self {
-            channel,
-            key,
-            deadline,
-            attempts: attempts.max(1),
+            way,
+            credential,
+            deadline: options.deadline,
+            attempts: options.attempts.max(1),
+            budget: Arc::new(Budget::new()),
         }
     }
 
     async fn send(self, mut request: Request<Body>) -> Response<Body> {
-        if let Some(key) = &self.key
-            && !request.headers().contains_key(header::AUTHORIZATION)
-        {
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, key.clone());
+        if let Err(refused) = self.sign(&mut request) {
+            return refused.into_http();
         }
         let method = regard_proto::method(request.uri().path());
         let unary = method.is_none_or(retry::repeatable);
         let limit = asked(&request).or(self.deadline.filter(|_| unary));
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let repeatable = method.filter(|_| unary && self.attempts > 1);
-        let work = async {
-            match repeatable {
-                None => self.once(request, deadline).await,
-                Some(method) => self.repeat(request, method, deadline).await,
-            }
-        };
+        let work = self.work(request, method, deadline);
         match deadline.filter(|_| unary) {
             None => work.await,
             Some(deadline) => {
                 let done = tokio::time::timeout_at(deadline + LINGER, work).await;
-                done.unwrap_or_else(|_| late().into_http())
+                done.unwrap_or_else(|_| failed::late().into_http())
             }
         }
     }
 
-    async fn repeat(
+    /// Who calls, and for which trace.
+    fn sign(&self, request: &mut Request<Body>) -> Result<(), Status> {
+        let headers = request.headers_mut();
+        if !headers.contains_key(header::AUTHORIZATION)
+            && let Some(value) = self.credential.header()?
+        {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        if !headers.contains_key(TRACE) {
+            Scope::with(|scope| {
+                let Some((scope, trace)) = scope.and_then(|s| Some((s, s.trace?))) else {
+                    return;
+                };
+                if let Ok(value) = HeaderValue::from_str(&trace.to_string()) {
+                    headers.insert(TRACE, value);
+                }
+                if let Some(Ok(state)) = scope.trace_state.as_deref().map(HeaderValue::from_str) {
+                    headers.insert(TRACE_STATE, state);
+                }
+            });
+        }
+        headers
+            .entry(header::USER_AGENT)
+            .or_insert(HeaderValue::from_static(AGENT));
+        Ok(())
+    }
+
+    async fn work(
         &self,
         request: Request<Body>,
-        method: &regard_proto::Method,
+        method: Option<&Method>,
         deadline: Option<Instant>,
     ) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let frames = match body.collect().await {
-            Ok(frames) => frames.to_bytes(),
-            // The message could not be encoded, or is too large.
-            Err(failure) => return regard_proto::error::canonical(failure).into_http(),
+        let (load, safe) = match method {
+            Some(method) if !method.client_streaming => match body.collect().await {
+                Ok(frames) => {
+                    let frames = frames.to_bytes();
+                    let safe = retry::repeatable(method) && retry::safe(method, &frames);
+                    (Load::Frames(frames), safe)
+                }
+                // The message could not be encoded, or is too large.
+                Err(failure) => return regard_proto::error::canonical(failure).into_http(),
+            },
+            _ => (Load::Stream(lend(body)), false),
         };
-        let safe = retry::safe(method, &frames);
-        let mut attempt = 1;
+        self.attempt(&head, &load, safe, deadline).await
+    }
+
+    /// Sends until there is an answer that stays.
+    async fn attempt(
+        &self,
+        head: &Parts,
+        load: &Load,
+        safe: bool,
+        deadline: Option<Instant>,
+    ) -> Response<Body> {
+        let mut tried = Tried::default();
+        let (mut attempt, mut elsewhere) = (1, 0);
         loop {
-            let mut again = Request::new(Body::new(
-                Full::new(frames.clone()).map_err(|never: std::convert::Infallible| match never {}),
-            ));
-            *again.method_mut() = head.method.clone();
-            *again.uri_mut() = head.uri.clone();
-            *again.version_mut() = head.version;
-            *again.headers_mut() = head.headers.clone();
-            *again.extensions_mut() = head.extensions.clone();
-            let response = self.once(again, deadline).await;
-            if !safe || attempt >= self.attempts || !unavailable(&response) {
-                return response;
-            }
-            let pause = retry::pause(attempt);
+            let sent = self.once(load.request(head), deadline, &mut tried).await;
+            let (answer, wait) = match sent {
+                Ok(response) => {
+                    if failed::succeeds(response.headers()) {
+                        self.budget.earn();
+                        return response;
+                    }
+                    let wait = failed::again(response.headers()).filter(|_| safe);
+                    (response, wait)
+                }
+                Err(lost) => {
+                    let unsent = matches!(lost, Lost::Unsent(_) | Lost::Away(_)) && load.whole();
+                    if unsent && matches!(lost, Lost::Unsent(_)) && elsewhere < ELSEWHERE {
+                        elsewhere += 1;
+                        continue;
+                    }
+                    let again = (unsent || safe) && !matches!(lost, Lost::Late);
+                    let wait = again.then_some(Duration::ZERO);
+                    (failed::status(&lost).into_http(), wait)
+                }
+            };
+            let Some(wait) = wait.filter(|_| attempt < self.attempts && self.budget.spend()) else {
+                return answer;
+            };
+            let pause = retry::pause(attempt).max(wait);
             if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
-                return response;
+                return answer;
             }
             tracing::debug!(
                 path = head.uri.path(),
@@ -117,7 +186,12 @@ impl Transport {
     }
 
     /// One attempt, with what is left of the time.
-    async fn once(&self, mut request: Request<Body>, deadline: Option<Instant>) -> Response<Body> {
+    async fn once(
+        &self,
+        mut request: Request<Body>,
+        deadline: Option<Instant>,
+        tried: &mut Tried,
+    ) -> Result<Response<Body>, Lost> {
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             // At most 8 digits; a millisecond at least, so that the server's word is about this call.
@@ -126,11 +200,39 @@ impl Transport {
                 request.headers_mut().insert(TIMEOUT, value);
             }
         }
-        let mut channel = self.channel.clone();
-        let sent = async { channel.ready().await?.call(request).await };
-        match sent.await {
-            Ok(response) => response,
-            Err(error) => failed(&error).into_http(),
+        match &self.way {
+            Way::Balancer(balancer) => balancer.send(request, tried).await,
+            Way::Channel(channel) => {
+                let mut channel = channel.clone();
+                let sent = async { channel.ready().await?.call(request).await };
+                sent.await.map_err(|error| failed::lost(&error))
+            }
+        }
+    }
+}
+
+impl Load {
+    fn request(&self, head: &Parts) -> Request<Body> {
+        let body = match self {
+            Self::Frames(frames) => Body::new(
+                Full::new(frames.clone()).map_err(|never: std::convert::Infallible| match never {}),
+            ),
+            Self::Stream(lender) => lender.body(),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = head.uri.clone();
+        *request.version_mut() = head.version;
+        *request.headers_mut() = head.headers.clone();
+        *request.extensions_mut() = head.extensions.clone();
+        request
+    }
+
+    /// Whether it can be sent once more.
+    fn whole(&self) -> bool {
+        match self {
+            Self::Frames(_) => true,
+            Self::Stream(lender) => lender.whole(),
         }
     }
 }
@@ -141,20 +243,13 @@ impl tower::Service<Request<Body>> for Transport {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(())) // each attempt waits for the channel itself
+        Poll::Ready(Ok(())) // each attempt waits for a connection itself
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move { Ok(this.send(request).await) })
     }
-}
-
-fn unavailable(response: &Response<Body>) -> bool {
-    response
-        .headers()
-        .get("grpc-status")
-        .is_some_and(|code| code.as_bytes() == b"14")
 }
 
 /// The limit that the call itself sets, as tonic writes it: digits and a unit.
@@ -171,34 +266,4 @@ fn asked(request: &Request<Body>) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
-}
-
-/// A deadline that passed here is the same to the caller as one that passed there.
-fn late() -> Status {
-    let text = "the time limit of the call passed; the work is stopped and rolled back".to_owned();
-    with_reason(
-        Code::DeadlineExceeded,
-        ErrorReason::DeadlineExceeded,
-        text,
-        HashMap::new(),
-    )
-}
-
-/// What the channel says, as a status.
-fn failed(error: &tonic::transport::Error) -> Status {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    let mut text = String::new();
-    while let Some(at) = cause {
-        if at.is::<tonic::TimeoutExpired>() {
-            return late();
-        }
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&at.to_string());
-        cause = at.source();
-    }
-    Status::unavailable(regard_proto::error::clip(format!(
-        "the server cannot be reached: {text}"
-    )))
 }

@@ -1,0 +1,159 @@
+//! One server: its connection is made in the background, and again whenever it is lost.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use http::uri::{Parts, Scheme};
+use http::{Request, Uri};
+use tokio::sync::Notify;
+use tonic::body::Body;
+
+use super::{Dialer, News};
+use crate::address::Host;
+
+pub(super) use super::dial::Link;
+
+/// First and longest pause after a connection that could not be made.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A connection that lives shorter counts as one that could not be made.
+const BRIEF: Duration = Duration::from_secs(1);
+
+/// A server.
+pub(super) struct Replica {
+    pub(super) host: Arc<Host>,
+    pub(super) address: SocketAddr,
+    state: ArcSwap<State>,
+    open: AtomicUsize,
+    wake: Arc<Notify>,
+    news: Arc<News>,
+}
+
+/// What is known of its connection.
+pub(super) enum State {
+    /// It is being made.
+    Dialing,
+    Up(Link),
+    /// It could not be made; why.
+    Down(Arc<str>),
+}
+
+impl Replica {
+    /// A server whose connection is made from now on.
+    pub(super) fn start(
+        host: Arc<Host>,
+        address: SocketAddr,
+        dialer: Arc<Dialer>,
+        news: Arc<News>,
+    ) -> Arc<Self> {
+        let this = Arc::new(Self {
+            host,
+            address,
+            state: ArcSwap::from_pointee(State::Dialing),
+            open: AtomicUsize::new(0),
+            wake: Arc::default(),
+            news,
+        });
+        tokio::spawn(keep(Arc::downgrade(&this), Arc::clone(&this.wake), dialer));
+        this
+    }
+
+    pub(super) fn state(&self) -> arc_swap::Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    /// Makes the next attempt to connect now.
+    pub(super) fn try_now(&self) {
+        if matches!(&**self.state.load(), State::Down(_)) {
+            self.set(State::Dialing);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Calls that wait for its answer.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call until dropped.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Busy(self)
+    }
+
+    /// Names the server in a call.
+    pub(super) fn address_to(&self, request: &mut Request<Body>, scheme: Scheme) {
+        let mut parts = Parts::default();
+        parts.scheme = Some(scheme);
+        parts.authority = Some(self.host.authority.clone());
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+
+    fn set(&self, state: State) {
+        self.state.store(Arc::new(state));
+        self.news.changed.send_replace(());
+    }
+}
+
+/// See [`Replica::busy`].
+pub(super) struct Busy<'a>(&'a Replica);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Keeps a server connected as long as it is in use.
+async fn keep(replica: Weak<Replica>, wake: Arc<Notify>, dialer: Arc<Dialer>) {
+    let mut failures = 0_u32;
+    loop {
+        let Some((host, address)) = replica.upgrade().map(|r| (Arc::clone(&r.host), r.address))
+        else {
+            return;
+        };
+        let problem = match dialer.dial(&host, address).await {
+            Err(problem) => problem,
+            Ok((link, work)) => {
+                let Some(used) = replica.upgrade() else {
+                    return;
+                };
+                let began = Instant::now();
+                used.set(State::Up(link));
+                drop(used);
+                let ended = work.await;
+                if began.elapsed() >= BRIEF {
+                    failures = 0;
+                    let Some(used) = replica.upgrade() else {
+                        return;
+                    };
+                    used.set(State::Dialing);
+                    continue;
+                }
+                let why = ended
+                    .err()
+                    .map_or_else(String::new, |error| format!(": {error}"));
+                format!("{address}: the server closed the connection at once{why}")
+            }
+        };
+        let Some(used) = replica.upgrade() else {
+            return;
+        };
+        used.set(State::Down(problem.into()));
+        used.news.down.notify_one();
+        drop(used);
+        let pause = PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1);
+        failures = failures.saturating_add(1);
+        let pause = pause.mul_f64(rand::random_range(0.5..1.0));
+        let _ = tokio::time::timeout(pause, wake.notified()).await;
+        let Some(used) = replica.upgrade() else {
+            return;
+        };
+        used.set(State::Dialing);
+    }
+}
