@@ -65,6 +65,7 @@ pub fn to_header(row: &ChangeRow) -> common::ChangeHeader {
         customer_id: row.customer.map(|id| id.to_string()).unwrap_or_default(),
         occurred_micros: row.occurred_at.0,
         recorded_micros: row.recorded_at.0,
+        traceparent: row.trace.map(|trace| trace.to_string()).unwrap_or_default(),
     }
 }
 

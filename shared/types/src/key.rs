@@ -65,13 +65,20 @@ impl IdSecret {
         TenantId(uuid8(&finish(mac)))
     }
 
-    fn mac(&self, purpose: &[u8], info: &[u8]) -> HmacSha256 {
+    /// A key for another purpose than ids, 32 bytes by HKDF-SHA-256 with the purpose and what else tells it apart; the
+    /// purposes of ids begin with "tenant".
+    #[must_use]
+    pub fn derive(&self, purpose: &[u8], info: &[u8]) -> [u8; 32] {
         let mut key = [0u8; 32];
         // 32 bytes are always a valid HKDF-SHA-256 length (at most 255 * 32): the result cannot be an error.
         let expanded = Hkdf::<Sha256>::new(Some(b"regard ids v1"), &self.0)
             .expand_multi_info(&[purpose, b"\0", info], &mut key);
         debug_assert!(expanded.is_ok());
-        keyed(&key)
+        key
+    }
+
+    fn mac(&self, purpose: &[u8], info: &[u8]) -> HmacSha256 {
+        keyed(&self.derive(purpose, info))
     }
 }
 

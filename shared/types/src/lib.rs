@@ -24,6 +24,6 @@ pub use key::{IdKey, IdSecret, SecretError};
 pub use money::{Currency, Money, MoneyError};
 pub use scope::{Entered, Scope};
 pub use token::{ChangeToken, Service, TokenError, TokenPart};
-pub use trace::{TRACE_BYTES, Trace};
+pub use trace::{TRACE_BYTES, TRACE_TARGET, Trace};
 pub use uuid::Uuid;
 pub use zone::{Zone, ZoneError};

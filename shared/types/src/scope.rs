@@ -120,7 +120,11 @@ mod tests {
         let work = poll_fn(move |_| {
             assert_eq!(current().as_deref(), Some("call"));
             polls += 1;
-            if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+            if polls == 2 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         });
         let mut call = pin!(named("call").run(work));
         let mut cx = Context::from_waker(Waker::noop());

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Target of the spans that are for traces; nothing else is, and no log line has it.
+pub const TRACE_TARGET: &str = "regard::trace";
+
 /// Bytes of a stored trace context.
 pub const TRACE_BYTES: usize = 25;
 

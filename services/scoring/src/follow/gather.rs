@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regard_types::{TenantId, Uuid};
+use regard_types::{TenantId, Trace, Uuid};
 
 use crate::event::Event;
 use crate::event::wire::{BadChange, TenantChange, Told};
@@ -29,7 +29,12 @@ pub struct Gathered {
     pub tenants: Vec<(TenantId, TenantChange, i64)>,
     /// Changes taken.
     pub changes: usize,
+    /// The traces that changes belong to, each once; the first ones where they are many.
+    pub traces: Vec<Trace>,
 }
+
+/// Traces that a batch remembers at most.
+const TRACES: usize = 64;
 
 /// A message that does not follow the ones before it.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +77,15 @@ impl Gathered {
             }
         }
         Ok(())
+    }
+
+    /// Takes the traces of a message.
+    pub fn caused_by(&mut self, traces: Vec<Trace>) {
+        for trace in traces {
+            if self.traces.len() < TRACES && !self.traces.contains(&trace) {
+                self.traces.push(trace);
+            }
+        }
     }
 
     /// Takes a change.

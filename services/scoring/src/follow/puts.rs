@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use regard_cache::{Entry, Vector};
 use regard_database::{StoreError, Tx};
-use regard_types::Fault;
+use regard_types::{Fault, Scope, TRACE_TARGET};
+use tracing::{Instrument as _, Span};
 
 use super::store;
 use crate::core::Core;
@@ -53,10 +54,19 @@ pub async fn put(core: &Core, scored: &[Scored], seen: &Seen) -> bool {
             entries.push((core.key(s.tenant, s.stamp, *arrival), entry));
         }
     }
-    let mut all = true;
-    for part in entries.chunks(500) {
-        all &= core.cache.applied_many(part).await;
-    }
+    let span = if Scope::sampled().is_some() {
+        tracing::info_span!(target: TRACE_TARGET, "put", entries = entries.len())
+    } else {
+        Span::none()
+    };
+    let puts = async {
+        let mut all = true;
+        for part in entries.chunks(500) {
+            all &= core.cache.applied_many(part).await;
+        }
+        all
+    };
+    let all = puts.instrument(span).await;
     core.applied.send_modify(|n| *n = n.wrapping_add(1));
     all
 }

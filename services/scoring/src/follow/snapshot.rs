@@ -177,7 +177,10 @@ async fn read(source: &Source, resume: &str) -> Result<Parts, FollowError> {
             }))
         }
         Service::Customer | Service::Scoring => {
-            let request = source.request(customer::SnapshotChangesRequest { resume_token });
+            let request = source.request(customer::SnapshotChangesRequest {
+                resume_token,
+                kinds: Vec::new(),
+            });
             let mut client =
                 customer::change_service_client::ChangeServiceClient::new(source.channel.clone())
                     .max_decoding_message_size(regard_server::MESSAGE_LIMIT);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use regard_database::{Lease, StoreError};
-use regard_proto::common::v1::{ErrorReason, FeedCursor};
+use regard_proto::common::v1::{ChangeHeader, ErrorReason, FeedCursor};
 use regard_proto::customer::v1 as customer;
 use regard_proto::feedback::v1 as feedback;
-use regard_types::{Fault, Service, Uuid};
+use regard_types::{Fault, Service, TRACE_TARGET, Trace, Uuid};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -50,6 +50,8 @@ pub struct Message {
     pub range: Range,
     /// Each change's tenant, and what it says.
     pub told: Vec<(Uuid, Told)>,
+    /// The traces that changes belong to.
+    pub traces: Vec<Trace>,
 }
 
 /// Messages of a feed.
@@ -151,6 +153,7 @@ impl Source {
                 let stream = client.watch_changes(request).await?.into_inner();
                 Box::pin(stream.map(|message| {
                     let m = message?;
+                    let traces = traces(m.changes.iter().filter_map(|c| c.header.as_ref()));
                     let told = m
                         .changes
                         .into_iter()
@@ -160,18 +163,23 @@ impl Source {
                         &m.epoch,
                         m.lane,
                         (m.from_position, m.to_position, m.to_nonce),
-                        told,
+                        (told, traces),
                     )
                 }))
             }
             Service::Customer | Service::Scoring => {
-                let request = self.request(customer::WatchChangesRequest { epoch, cursors });
+                let request = self.request(customer::WatchChangesRequest {
+                    epoch,
+                    cursors,
+                    kinds: Vec::new(),
+                });
                 let mut client =
                     customer::change_service_client::ChangeServiceClient::new(self.channel.clone())
                         .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
                 let stream = client.watch_changes(request).await?.into_inner();
                 Box::pin(stream.map(|message| {
                     let m = message?;
+                    let traces = traces(m.changes.iter().filter_map(|c| c.header.as_ref()));
                     let told = m
                         .changes
                         .into_iter()
@@ -181,7 +189,7 @@ impl Source {
                         &m.epoch,
                         m.lane,
                         (m.from_position, m.to_position, m.to_nonce),
-                        told,
+                        (told, traces),
                     )
                 }))
             }
@@ -193,14 +201,24 @@ fn read(
     epoch: &str,
     lane: u32,
     (from, to, nonce): (u64, u64, u64),
-    told: Vec<(Uuid, Told)>,
+    (told, traces): (Vec<(Uuid, Told)>, Vec<Trace>),
 ) -> Result<Message, FollowError> {
     Ok(Message {
         epoch: Uuid::try_parse(epoch).map_err(|_| FollowError::Bad("epoch"))?,
         lane: u16::try_from(lane).map_err(|_| FollowError::Bad("lane"))?,
         range: Range { from, to, nonce },
         told,
+        traces,
     })
+}
+
+/// The traces that changes belong to. Changes of one call lie side by side.
+fn traces<'a>(headers: impl Iterator<Item = &'a ChangeHeader>) -> Vec<Trace> {
+    let mut traces: Vec<Trace> = headers
+        .filter_map(|header| Trace::parse(&header.traceparent))
+        .collect();
+    traces.dedup();
+    traces
 }
 
 /// Follows a feed for good. Several replicas may: one holds the lease.
@@ -356,15 +374,37 @@ async fn watch(
             continue;
         }
         let changes = batch.changes;
-        let (scored, seen) = apply(core, source.feed, load.no, lease, &batch).await?;
-        redis_missed |= !puts::put(core, &scored, &seen).await;
-        if core.shared_cache {
-            redis_missed = settle(core, load.no, &batch, redis_missed).await?;
-        }
+        let span = || {
+            tracing::info_span!(
+                target: TRACE_TARGET,
+                "apply",
+                otel.kind = "consumer",
+                feed = source.feed.as_str(),
+                changes,
+            )
+        };
+        let work = take_in(core, source.feed, (load.no, lease), &batch, redis_missed);
+        redis_missed = regard_server::caused_by(&batch.traces, span, work).await?;
         metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str())
             .increment(changes as u64);
     }
     Ok(())
+}
+
+/// Applies a batch and puts what was scored into the cache. Whether Redis misses something afterwards.
+async fn take_in(
+    core: &Core,
+    feed: Service,
+    (load, lease): (i64, (&Lease, i64)),
+    batch: &Gathered,
+    mut redis_missed: bool,
+) -> Result<bool, FollowError> {
+    let (scored, seen) = apply(core, feed, load, lease, batch).await?;
+    redis_missed |= !puts::put(core, &scored, &seen).await;
+    if core.shared_cache {
+        redis_missed = settle(core, load, batch, redis_missed).await?;
+    }
+    Ok(redis_missed)
 }
 
 /// Takes a message into the batch; a heartbeat without news says nothing.
@@ -373,6 +413,7 @@ fn take(batch: &mut Gathered, message: Message) -> Result<(), FollowError> {
         return Ok(());
     }
     batch.range(message.lane, message.range)?;
+    batch.caused_by(message.traces);
     for (tenant, told) in message.told {
         batch.told(tenant, told);
     }

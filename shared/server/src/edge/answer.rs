@@ -116,11 +116,7 @@ impl http_body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        if this.flight.span().is_none() {
-            return this.next(cx).map(|frame| frame.map(Ok));
-        }
-        let span = this.flight.span().clone();
-        let _inside = span.enter();
+        let _inside = this.flight.inside();
         this.next(cx).map(|frame| frame.map(Ok))
     }
 
