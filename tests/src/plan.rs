@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use regard_cache::Settings as CacheSettings;
-use regard_database::DatabaseSettings;
+use regard_client::{Client, Options};
+use regard_database::{DatabaseSettings, LocalKey, MasterKeys};
 use regard_scoring::follow::Source;
 use regard_server::{
     Identity, IdentitySettings, KeySettings, Pipe, Running, ServerSettings, Shared, service_caller,
 };
 use regard_types::{Clock, IdSecret, Service};
 use serde::{Deserialize, Serialize};
-use tonic::transport::{Channel, Endpoint};
 
 /// The key of a scoring service in another process.
 pub const SERVICE_KEY: &str = "key-of-the-scoring-service";
@@ -65,16 +65,20 @@ fn database(url: &str) -> DatabaseSettings {
         max_connections: 12,
         acquire_ms: 10_000,
         heartbeat_ms: 100,
+        master: Some(MasterKeys::new(LocalKey::new([9; 32]))),
+        migrate_url: regard_testkit::migrate_url(url),
         ..DatabaseSettings::new(url)
     }
 }
 
-fn channel_to(address: &str) -> anyhow::Result<Channel> {
-    Ok(Endpoint::new(address.to_owned())?
-        .connect_timeout(Duration::from_secs(2))
-        .http2_keep_alive_interval(Duration::from_secs(1))
-        .keep_alive_timeout(Duration::from_secs(2))
-        .connect_lazy())
+fn client_to(address: &str) -> anyhow::Result<Client> {
+    let options = Options {
+        api_key: Some(SERVICE_KEY.to_owned()),
+        connect: Duration::from_secs(2),
+        keepalive: (Duration::from_secs(1), Duration::from_secs(2)),
+        ..Options::default()
+    };
+    Ok(Client::lazy(address, &options)?)
 }
 
 impl Plan {
@@ -133,17 +137,15 @@ impl Plan {
             (Service::Feedback, &self.feedback, &self.feedback_at),
         ] {
             if !there.is_empty() {
-                let key = format!("Bearer {SERVICE_KEY}").parse()?;
                 out.push(Source {
                     feed,
-                    channel: channel_to(there)?,
-                    key: Some(key),
+                    client: client_to(there)?,
                 });
             } else if !here.is_empty() {
+                let channel = pipe.channel_of(service_caller("scoring", &ids()));
                 out.push(Source {
                     feed,
-                    channel: pipe.channel_of(service_caller("scoring", &ids())),
-                    key: None,
+                    client: Client::over(channel, &Options::default())?,
                 });
             }
         }

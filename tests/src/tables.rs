@@ -1,6 +1,6 @@
 //! Looks into stores, to compare them: the statistics of every customer, as text, versions aside.
 
-use regard_testkit::Engine;
+use regard_testkit::{Engine, admin_url};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 /// What a summary says; nothing of when or how often it was computed.
@@ -46,7 +46,7 @@ pub async fn texts(url: &str, sql: String) -> Vec<String> {
             rows.iter().map(|row| row.get::<String, _>(0)).collect()
         }
         Engine::Postgres => {
-            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            let mut connection = sqlx::PgConnection::connect(&admin_url(url)).await.unwrap();
             let rows = sqlx::query(AssertSqlSafe(sql))
                 .fetch_all(&mut connection)
                 .await
@@ -69,7 +69,7 @@ pub async fn run(url: &str, statements: &[&str]) {
                 sqlx::query(sql).execute(&mut connection).await.unwrap();
             }
             Engine::Postgres => {
-                let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+                let mut connection = sqlx::PgConnection::connect(&admin_url(url)).await.unwrap();
                 sqlx::query(sql).execute(&mut connection).await.unwrap();
             }
         }

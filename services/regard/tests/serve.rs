@@ -346,7 +346,15 @@ fn postgresql_and_redis_by_settings() {
     let folder = dir.path().join("data").display().to_string();
     let url = |at: usize, name: &str| format!("{name}.database.url={}", stores[at].url);
     let redis = format!("cache.redis_url={}", cache.redis_url.as_deref().unwrap());
-    let urls = [url(0, "customer"), url(1, "feedback"), url(2, "scoring")];
+    let owner = |at: usize, name: &str| format!("{name}.database.migrate_url={}", stores[at].migrate_url);
+    let urls = [
+        url(0, "customer"),
+        url(1, "feedback"),
+        url(2, "scoring"),
+        owner(0, "customer"),
+        owner(1, "feedback"),
+        owner(2, "scoring"),
+    ];
     let mut args = vec!["--data", &folder, "--set", SECRET, "--set", &redis];
     for url in &urls {
         args.extend(["--set", url.as_str()]);

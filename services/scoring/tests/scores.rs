@@ -45,6 +45,7 @@ impl Suite {
         let clock = Clock::fixed(common::noon(ON));
         let settings = DatabaseSettings {
             acquire_ms: 20_000,
+            migrate_url: store.migrate_url.clone(),
             ..DatabaseSettings::new(&store.url)
         };
         let db = Database::open(

@@ -12,13 +12,16 @@ use sqlx::pool::PoolOptions;
 use sqlx::{Postgres, Sqlite};
 use uuid::Uuid;
 
-use crate::engine::{Engine, Open, Pools, postgres_options};
+use crate::engine::{Engine, Open, Pools, View, postgres_options};
 use crate::error::StoreError;
 use crate::feed::{Feed, Hub};
 use crate::growth::Growth;
+use crate::hazard::Hazard;
 use crate::lane::Lanes;
 use crate::migration::frame;
+use crate::roles;
 use crate::tx::Tx;
+use crate::vault::{self, MasterKeys};
 
 /// How to reach a database and what it may take. [`DatabaseSettings::new`] gives the defaults.
 #[derive(Debug, Clone)]
@@ -44,9 +47,13 @@ pub struct DatabaseSettings {
     pub heartbeat_ms: u64,
     /// How long closing waits for open transactions, milliseconds. Default 5,000.
     pub close_ms: u64,
-    /// For the proof that the feed's safety is needed: positions are taken outside of the transaction. Tests only.
-    #[doc(hidden)]
-    pub hazard: bool,
+    /// The master key under which personal data are sealed; none for a service that holds none. Default none.
+    pub master: Option<MasterKeys>,
+    /// PostgreSQL: how the owner of the tables connects, for migrations; directly, not through a pooler. Empty: as `url`.
+    pub migrate_url: String,
+    /// PostgreSQL: whether row-level security stands behind the doors. It needs a `url` whose role owns nothing and cannot
+    /// bypass it. Default true.
+    pub row_security: bool,
 }
 
 impl DatabaseSettings {
@@ -63,7 +70,9 @@ impl DatabaseSettings {
             sqlite_full_sync: false,
             heartbeat_ms: 1_000,
             close_ms: 5_000,
-            hazard: false,
+            master: None,
+            migrate_url: String::new(),
+            row_security: true,
         }
     }
 }
@@ -80,6 +89,8 @@ pub(crate) struct Shared {
     pub settings: DatabaseSettings,
     pub hub: Hub,
     pub growth: Growth,
+    pub vault: Option<Arc<vault::State>>,
+    pub hazard: Hazard,
     secret: IdSecret,
     keys: RwLock<HashMap<TenantId, IdKey>>,
 }
@@ -111,16 +122,18 @@ impl Database {
         let steps = Steps(
             frame()
                 .into_iter()
+                .chain([vault::step()])
                 .chain(migrations)
                 .map(Arc::from)
                 .collect(),
         );
         steps.apply(&pools, settings).await?;
-        let tx = begin(&pools, None).await?;
+        check(&pools, settings.row_security).await?;
+        let tx = begin(&pools, View::Nobody).await?;
         let (lanes, epoch) = prepare(&tx, clock.now()).await?;
         tx.commit().await?;
         let wait = Duration::from_millis(settings.acquire_ms);
-        Ok(Self(Arc::new(Shared {
+        let db = Self(Arc::new(Shared {
             service,
             pools,
             clock,
@@ -128,9 +141,15 @@ impl Database {
             settings: settings.clone(),
             hub: Hub::new(epoch),
             growth: Growth::default(),
+            vault: settings.master.clone().map(vault::State::new).map(Arc::new),
+            hazard: crate::hazard::of(&settings.url),
             secret,
             keys: RwLock::default(),
-        })))
+        }));
+        if settings.master.is_some() {
+            db.vault()?.check().await?;
+        }
+        Ok(db)
     }
 
     /// The engine.
@@ -213,7 +232,7 @@ impl Database {
     /// # Errors
     /// Why it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let tx = begin_read(&self.0.pools, None).await?;
+        let tx = begin_read(&self.0.pools, View::Nobody).await?;
         tx.fetch_one("SELECT 1", vec![]).await?;
         Ok(())
     }
@@ -233,29 +252,54 @@ impl Database {
 }
 
 /// A transaction that may write, without the frame of the doors.
-pub(crate) async fn begin(pools: &Pools, tenant: Option<TenantId>) -> Result<Tx, StoreError> {
+pub(crate) async fn begin(pools: &Pools, view: View) -> Result<Tx, StoreError> {
     Ok(match pools {
         Pools::Sqlite { writer, .. } => {
             Tx::sqlite(Open::<Sqlite>::begin(writer, "BEGIN IMMEDIATE".to_owned()).await?)
         }
-        Pools::Postgres { pool, pooler, .. } => Tx::postgres(
-            Open::<Postgres>::begin(pool, pools.begin_text("BEGIN", tenant)).await?,
+        Pools::Postgres {
+            pool,
+            pooler,
+            hazard,
+            ..
+        } => Tx::postgres(
+            Open::<Postgres>::begin(pool, pools.begin_text("BEGIN", view)).await?,
             *pooler,
+            *hazard,
         ),
     })
 }
 
 /// A transaction that reads one snapshot.
-pub(crate) async fn begin_read(pools: &Pools, tenant: Option<TenantId>) -> Result<Tx, StoreError> {
+pub(crate) async fn begin_read(pools: &Pools, view: View) -> Result<Tx, StoreError> {
     Ok(match pools {
         Pools::Sqlite { reader, .. } => {
             Tx::sqlite(Open::<Sqlite>::begin(reader, "BEGIN".to_owned()).await?)
         }
-        Pools::Postgres { pool, pooler, .. } => {
-            let text = pools.begin_text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", tenant);
-            Tx::postgres(Open::<Postgres>::begin(pool, text).await?, *pooler)
+        Pools::Postgres {
+            pool,
+            pooler,
+            hazard,
+            ..
+        } => {
+            let text = pools.begin_text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", view);
+            Tx::postgres(Open::<Postgres>::begin(pool, text).await?, *pooler, *hazard)
         }
     })
+}
+
+/// Whether the wall stands as the settings say.
+async fn check(pools: &Pools, row_security: bool) -> Result<(), StoreError> {
+    let Pools::Postgres { user, .. } = pools else {
+        return Ok(());
+    };
+    let tx = begin_read(pools, View::Nobody).await?;
+    let sql = roles::question(&roles::system_role(user));
+    let row = tx
+        .fetch_one(sql, vec![])
+        .await?
+        .ok_or(StoreError::Missing)?;
+    roles::judge(&row, row_security)
 }
 
 /// The number of lanes, and the epoch (the first one is made here).
@@ -291,7 +335,12 @@ impl Steps {
             ),
             Pools::Postgres { .. } => {
                 // a connection of its own: migrations have no statement timeout
+                let url = match settings.migrate_url.as_str() {
+                    owner if settings.migrate && !owner.is_empty() => owner,
+                    _ => &settings.url,
+                };
                 let direct = DatabaseSettings {
+                    url: url.to_owned(),
                     statement_timeout_ms: 0,
                     ..settings.clone()
                 };
@@ -314,6 +363,9 @@ impl Steps {
                     .await?;
             }
             self.up(&tx, None).await?;
+            if let Pools::Postgres { user, .. } = pools {
+                roles::arrange(&tx, user, settings.row_security).await?;
+            }
             tx.commit().await?;
         } else {
             // a missing table means that nothing was applied

@@ -12,6 +12,8 @@ use sqlx_core::transaction::TransactionManager as _;
 
 use crate::DatabaseSettings;
 use crate::error::StoreError;
+use crate::hazard::Hazard;
+use crate::roles::{quoted, system_role};
 
 /// A relational store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,11 @@ pub(crate) enum Pools {
         pool: sqlx::Pool<Postgres>,
         pooler: bool,
         statement_timeout_ms: u64,
+        /// The role that the service works as.
+        user: String,
+        /// The role that its own work takes, quoted; none without row-level security.
+        system: Option<String>,
+        hazard: Hazard,
     },
 }
 
@@ -144,10 +151,19 @@ impl Pools {
                 .await
             {
                 Ok(pool) => {
+                    // in the simple protocol: a pooler may hand on the connection at once
+                    let row = sqlx::raw_sql("SELECT current_user::text")
+                        .fetch_one(&pool)
+                        .await?;
+                    let user: String = sqlx::Row::try_get(&row, 0)?;
+                    let system = settings.row_security.then(|| quoted(&system_role(&user)));
                     return Ok(Self::Postgres {
                         pool,
                         pooler: settings.pooler,
                         statement_timeout_ms: settings.statement_timeout_ms,
+                        user,
+                        system,
+                        hazard: crate::hazard::of(&settings.url),
                     });
                 }
                 Err(error) => {
@@ -187,6 +203,8 @@ impl Pools {
             .busy_timeout(Duration::from_millis(settings.acquire_ms))
             .foreign_keys(true)
             .statement_cache_capacity(512)
+            // what is deleted is overwritten: an erased person leaves nothing in free pages
+            .pragma("secure_delete", "on")
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16384")
             .disable_statement_logging();
@@ -212,23 +230,62 @@ impl Pools {
     }
 
     /// What a PostgreSQL transaction begins with, in one trip.
-    pub fn begin_text(&self, begin: &str, tenant: Option<TenantId>) -> String {
+    pub fn begin_text(&self, begin: &str, view: View) -> String {
         let mut sql = begin.to_owned();
-        if let Self::Postgres {
-            pooler: true,
+        let Self::Postgres {
+            pooler,
             statement_timeout_ms,
+            system,
+            hazard,
             ..
         } = self
-        {
+        else {
+            return sql;
+        };
+        if *pooler {
             // a pooler takes no start-up options
             sql.push_str(&format!(
                 "; SET LOCAL statement_timeout = {statement_timeout_ms}"
             ));
         }
-        if let Some(tenant) = tenant {
-            sql.push_str(&format!("; SET LOCAL regard.tenant = '{}'", tenant.0));
+        match view.under(*hazard) {
+            View::Nobody => {}
+            View::Tenant(tenant) => {
+                sql.push_str(&format!("; SET LOCAL regard.tenant = '{}'", tenant.0));
+            }
+            View::Everyone => {
+                if let Some(role) = system {
+                    sql.push_str(&format!("; SET LOCAL ROLE {role}"));
+                }
+            }
         }
         sql
+    }
+}
+
+/// Whose rows a transaction sees, where the engine can tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum View {
+    /// No tenant's: lanes, leases, epochs.
+    Nobody,
+    /// One tenant's.
+    Tenant(TenantId),
+    /// Every tenant's, for the service's own work.
+    Everyone,
+}
+
+impl View {
+    /// One tenant's, or all.
+    pub fn of(tenant: Option<TenantId>) -> Self {
+        tenant.map_or(Self::Everyone, Self::Tenant)
+    }
+
+    fn under(self, hazard: Hazard) -> Self {
+        match (self, hazard) {
+            (Self::Tenant(_), Hazard::NoTenant) => Self::Nobody,
+            (Self::Tenant(_), Hazard::WrongTenant(other)) => Self::Tenant(other),
+            (view, _) => view,
+        }
     }
 }
 

@@ -43,9 +43,8 @@ impl Database {
         for table in self.0.growth.due(grown) {
             let pool = pool.clone();
             tokio::spawn(async move {
-                let done = sqlx::raw_sql(safe(format!("ANALYZE {table}").into()))
-                    .execute(&pool)
-                    .await;
+                let sql = format!("SELECT regard_analyze('{table}')");
+                let done = sqlx::raw_sql(safe(sql.into())).execute(&pool).await;
                 if let Err(error) = done {
                     tracing::debug!(%error, table, "a table could not be analysed");
                 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::Database;
 use crate::database::begin;
+use crate::engine::View;
 use crate::error::StoreError;
 use crate::tx::Tx;
 
@@ -48,7 +49,7 @@ impl Lease {
             until.into(),
             now.into(),
         ];
-        let tx = begin(&self.db.0.pools, None).await?;
+        let tx = begin(&self.db.0.pools, View::Nobody).await?;
         let row = tx.fetch_one(sql, values).await?;
         let term = row.map(|row| row.get(0)).transpose()?;
         tx.commit().await?;
@@ -60,7 +61,7 @@ impl Lease {
     /// # Errors
     /// As the store answers.
     pub async fn release(&self) -> Result<(), StoreError> {
-        let tx = begin(&self.db.0.pools, None).await?;
+        let tx = begin(&self.db.0.pools, View::Nobody).await?;
         let sql = "UPDATE lease SET until = 0 WHERE name = $1 AND holder = $2";
         tx.run(
             sql,

@@ -5,17 +5,22 @@
 //! It knows tenants, records and versions; it knows nothing of customers, orders or scores.
 
 mod bulk;
+mod compact;
 mod database;
 mod door;
 mod engine;
 mod error;
 pub mod feed;
 mod growth;
+#[doc(hidden)]
+pub mod hazard;
 mod lane;
 mod lease;
 pub mod migration;
+mod roles;
 mod row;
 mod tx;
+pub mod vault;
 
 pub use bulk::{ColumnData, Conflict};
 pub use database::{Database, DatabaseSettings};
@@ -27,3 +32,4 @@ pub use migration::{Step, Table};
 pub use row::Row;
 pub use sea_orm::Value;
 pub use tx::Tx;
+pub use vault::{CommandKey, LocalKey, MasterError, MasterKey, MasterKeys, Vault};

@@ -258,82 +258,93 @@ const LANES_POSTGRES: u16 = 16;
 
 /// The tables that every service has.
 pub(crate) fn frame() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Step::boxed("frame_1_changes", |engine| {
-        let mut all = Vec::new();
-        all.extend(
-            Table::new("feed")
-                .i64("ordinal")
-                .uuid("epoch")
-                .i64("created")
-                .primary(&["ordinal"])
-                .create(engine),
-        );
-        // `head`: the last position given; `trimmed`: the last one that retention took; each with its nonce.
-        let lane = Table::new("lane")
-            .i64("lane")
-            .i64("head")
-            .i64("nonce")
-            .i64("trimmed")
-            .i64("trimmed_nonce");
-        all.extend(lane.primary(&["lane"]).fill_factor(10).create(engine));
-        let change = Table::new("change")
-            .i64("lane")
-            .i64("position")
-            .i64("nonce")
-            .uuid("tenant")
-            .text("kind")
-            .uuid("record")
-            .i64("version")
-            .opt_uuid("customer")
-            .i64("occurred_at")
-            .i64("recorded_at")
-            .bytes("measures");
-        all.extend(
-            change
-                .primary(&["lane", "position"])
-                .clustered()
-                .create(engine),
-        );
-        let idempotency = Table::new("idempotency")
-            .uuid("tenant")
-            .bytes("request")
-            .bytes("digest")
-            .bytes("answer")
-            .i64("created");
-        all.extend(
-            idempotency
-                .primary(&["tenant", "request"])
-                .index("idempotency_created", &["created"])
-                .clustered()
-                .create(engine),
-        );
-        let audit = Table::new("audit")
-            .uuid("tenant")
-            .uuid("id")
-            .opt_i64("lane")
-            .opt_i64("position")
-            .text("caller")
-            .text("method")
-            .text("action")
-            .opt_uuid("record")
-            .opt_bytes("before_digest")
-            .opt_bytes("after_digest")
-            .i64("at");
-        all.extend(audit.primary(&["tenant", "id"]).create(engine));
-        let lease = Table::new("lease")
-            .text("name")
-            .text("holder")
-            .i64("term")
-            .i64("until");
-        all.extend(lease.primary(&["name"]).create(engine));
-        let lanes = if engine == Engine::Sqlite {
-            1
-        } else {
-            LANES_POSTGRES
-        };
-        for lane in 0..lanes {
-            all.push(format!("INSERT INTO lane (lane, head, nonce, trimmed, trimmed_nonce) VALUES ({lane}, 0, 0, 0, 0)"));
-        }
-        all
-    })]
+    vec![
+        Step::boxed("frame_1_changes", |engine| {
+            let mut all = Vec::new();
+            all.extend(
+                Table::new("feed")
+                    .i64("ordinal")
+                    .uuid("epoch")
+                    .i64("created")
+                    .primary(&["ordinal"])
+                    .create(engine),
+            );
+            // `head`: the last position given; `trimmed`: the last one that retention took; each with its nonce.
+            let lane = Table::new("lane")
+                .i64("lane")
+                .i64("head")
+                .i64("nonce")
+                .i64("trimmed")
+                .i64("trimmed_nonce");
+            all.extend(lane.primary(&["lane"]).fill_factor(10).create(engine));
+            let change = Table::new("change")
+                .i64("lane")
+                .i64("position")
+                .i64("nonce")
+                .uuid("tenant")
+                .text("kind")
+                .uuid("record")
+                .i64("version")
+                .opt_uuid("customer")
+                .i64("occurred_at")
+                .i64("recorded_at")
+                .bytes("measures");
+            all.extend(
+                change
+                    .primary(&["lane", "position"])
+                    .clustered()
+                    .create(engine),
+            );
+            let idempotency = Table::new("idempotency")
+                .uuid("tenant")
+                .bytes("request")
+                .bytes("digest")
+                .bytes("answer")
+                .i64("created");
+            all.extend(
+                idempotency
+                    .primary(&["tenant", "request"])
+                    .index("idempotency_created", &["created"])
+                    .clustered()
+                    .create(engine),
+            );
+            let audit = Table::new("audit")
+                .uuid("tenant")
+                .uuid("id")
+                .opt_i64("lane")
+                .opt_i64("position")
+                .text("caller")
+                .text("method")
+                .text("action")
+                .opt_uuid("record")
+                .opt_bytes("before_digest")
+                .opt_bytes("after_digest")
+                .i64("at");
+            all.extend(audit.primary(&["tenant", "id"]).create(engine));
+            let lease = Table::new("lease")
+                .text("name")
+                .text("holder")
+                .i64("term")
+                .i64("until");
+            all.extend(lease.primary(&["name"]).create(engine));
+            let lanes = if engine == Engine::Sqlite {
+                1
+            } else {
+                LANES_POSTGRES
+            };
+            for lane in 0..lanes {
+                all.push(format!("INSERT INTO lane (lane, head, nonce, trimmed, trimmed_nonce) VALUES ({lane}, 0, 0, 0, 0)"));
+            }
+            all
+        }),
+        trace_column(),
+    ]
+}
+
+/// Changes say which trace they belong to: 25 bytes, NULL for most.
+fn trace_column() -> Box<dyn MigrationTrait> {
+    Step::boxed("frame_2_trace", |engine| {
+        let kind = Kind::Bytes.text(engine);
+        vec![format!("ALTER TABLE change ADD COLUMN trace {kind}")]
+    })
 }

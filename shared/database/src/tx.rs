@@ -17,12 +17,15 @@ use uuid::Uuid;
 
 use crate::engine::{Engine, Open};
 use crate::error::StoreError;
+use crate::hazard::{Hazard, forget_tenant};
 use crate::row::Row;
 
 /// An open transaction. Statements run one after another; dropped, it rolls back.
 pub struct Tx {
     engine: Engine,
     persistent: bool,
+    /// Statements forget their tenant: only where a test broke the door.
+    forgetful: bool,
     pub(crate) inner: Mutex<Inner>,
     /// A statement failed. PostgreSQL answers COMMIT with a silent rollback then, so commit is refused on both engines.
     failed: AtomicBool,
@@ -55,21 +58,30 @@ impl Tx {
         Self {
             engine: Engine::Sqlite,
             persistent: true,
+            forgetful: false,
             inner,
             failed: AtomicBool::new(false),
             grown: std::sync::Mutex::default(),
         }
     }
 
-    pub(crate) fn postgres(open: Open<Postgres>, pooler: bool) -> Self {
+    pub(crate) fn postgres(open: Open<Postgres>, pooler: bool, hazard: Hazard) -> Self {
         let inner = Mutex::new(Inner::Postgres(open));
         Self {
             engine: Engine::Postgres,
             persistent: !pooler,
+            forgetful: hazard == Hazard::ForgottenTenant,
             inner,
             failed: AtomicBool::new(false),
             grown: std::sync::Mutex::default(),
         }
+    }
+
+    fn text(&self, sql: Cow<'static, str>) -> sqlx::SqlStr {
+        if self.forgetful {
+            return safe(forget_tenant(&sql).into());
+        }
+        safe(sql)
     }
 
     /// The engine.
@@ -179,7 +191,7 @@ impl Tx {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
-        let rows = self.rows(safe(sql.into()), Values(values)).await?;
+        let rows = self.rows(self.text(sql.into()), Values(values)).await?;
         Ok(rows.into_iter().map(Row).collect())
     }
 
@@ -192,7 +204,10 @@ impl Tx {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Value>,
     ) -> Result<Option<Row>, StoreError> {
-        Ok(self.row(safe(sql.into()), Values(values)).await?.map(Row))
+        Ok(self
+            .row(self.text(sql.into()), Values(values))
+            .await?
+            .map(Row))
     }
 
     /// Runs a statement; the number of rows it touched.
@@ -205,7 +220,7 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
         Ok(self
-            .exec(safe(sql.into()), Values(values))
+            .exec(self.text(sql.into()), Values(values))
             .await?
             .rows_affected())
     }
@@ -251,7 +266,7 @@ impl Tx {
                 let mut args =
                     sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
                 sqlx::Arguments::add(&mut args, ids.as_slice()).map_err(StoreError::Corrupt)?;
-                let query = sqlx::query_with::<Postgres, _>(safe(sql.into()), args)
+                let query = sqlx::query_with::<Postgres, _>(self.text(sql.into()), args)
                     .persistent(self.persistent);
                 query
                     .fetch_all(&mut *open.conn)
@@ -311,7 +326,7 @@ impl Tx {
                 let mut args =
                     sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
                 sqlx::Arguments::add(&mut args, ids).map_err(StoreError::Corrupt)?;
-                let query = sqlx::query_with::<Postgres, _>(safe(sql.into()), args)
+                let query = sqlx::query_with::<Postgres, _>(self.text(sql.into()), args)
                     .persistent(self.persistent);
                 query
                     .execute(&mut *open.conn)
@@ -369,7 +384,7 @@ impl ConnectionTrait for Tx {
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
         let values = stmt.values.unwrap_or(Values(Vec::new()));
-        self.exec(safe(stmt.sql.into()), values)
+        self.exec(self.text(stmt.sql.into()), values)
             .await
             .map_err(exec_error)
     }
@@ -389,14 +404,14 @@ impl ConnectionTrait for Tx {
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
         let values = stmt.values.unwrap_or(Values(Vec::new()));
-        self.row(safe(stmt.sql.into()), values)
+        self.row(self.text(stmt.sql.into()), values)
             .await
             .map_err(query_error)
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let values = stmt.values.unwrap_or(Values(Vec::new()));
-        self.rows(safe(stmt.sql.into()), values)
+        self.rows(self.text(stmt.sql.into()), values)
             .await
             .map_err(query_error)
     }

@@ -113,7 +113,7 @@ async fn conflicts(store: TestStore) {
         .bulk_insert("note", &columns(me.tenant, &r), Conflict::Fail)
         .await
     {
-        Err(StoreError::Taken(key)) => assert_eq!(key, "note(tenant,id)"),
+        Err(StoreError::Taken(key)) => assert_eq!(key, "note"),
         other => panic!("{other:?}"),
     }
     drop(tx);
@@ -322,15 +322,12 @@ async fn statements_over_many_ids(store: TestStore) {
     assert_eq!(tx.fetch_in(&sql, t(), &twice).await.unwrap().len(), 40);
     let sql = "SELECT id, count(*) FROM note WHERE tenant = $1 AND id {in} GROUP BY id";
     assert_eq!(tx.fetch_in(sql, t(), &r.ids).await.unwrap().len(), 100);
-    let sql = "INSERT INTO note SELECT $2, id, version, body, extra, number, weight, done, raw, state FROM note \
-               WHERE tenant = $1 AND id {in}";
-    tx.fetch_in(
-        sql,
-        vec![me.tenant.0.into(), caller("b").tenant.0.into()],
-        &r.ids[..7],
-    )
-    .await
-    .unwrap();
+    let sql = "INSERT INTO note SELECT tenant, $2, version, body || ' again', extra, number, weight, done, raw, state \
+               FROM note WHERE tenant = $1 AND id {in}";
+    let new = new_record_id(&Clock::System).0;
+    tx.fetch_in(sql, vec![me.tenant.0.into(), new.into()], &r.ids[..1])
+        .await
+        .unwrap();
     let gone = tx
         .fetch_in(
             "DELETE FROM note WHERE tenant = $1 AND id {in} RETURNING id",
@@ -341,12 +338,6 @@ async fn statements_over_many_ids(store: TestStore) {
         .unwrap();
     assert_eq!(gone.len(), 9);
     tx.commit(vec![]).await.unwrap();
-    assert_eq!(
-        (
-            count(&db, &me, "note").await,
-            count(&db, &caller("b"), "note").await
-        ),
-        (91, 7)
-    );
+    assert_eq!(count(&db, &me, "note").await, 92);
     db.close().await;
 }

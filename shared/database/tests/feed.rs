@@ -193,17 +193,18 @@ async fn collect_rest(
 
 /// The proof that the locked counter is what keeps the feed whole: positions taken outside of the transaction lose changes,
 /// and a reader that checks contiguity notices.
+#[cfg(debug_assertions)]
 #[test]
 fn without_the_lock_changes_are_lost_and_it_shows() {
     regard_testkit::run(async {
         let store = TestStore::new(regard_testkit::Engine::Postgres).await;
         let unsafe_settings = DatabaseSettings {
-            hazard: true,
             max_connections: 40,
             ..settings(&store)
         };
-        let unsafe_db = open_with(&unsafe_settings).await;
         let honest_db = open(&store).await;
+        hazard::arm(&store.url, hazard::Hazard::LoosePositions);
+        let unsafe_db = open_with(&unsafe_settings).await;
         let honest = watch(&honest_db, None, 100).await;
         let honest = tokio::spawn(async move {
             let mut honest = pin!(honest);
@@ -563,6 +564,7 @@ impl Backup {
             Self::Copy(copy) => {
                 open_with(&DatabaseSettings {
                     url: copy.url.clone(),
+                    migrate_url: copy.migrate_url.clone(),
                     ..settings(store)
                 })
                 .await
@@ -668,6 +670,7 @@ impl feed::snapshot::Source for Notes {
                     occurred_at: Micros(0),
                     recorded_at: Micros(0),
                     measures: vec![],
+                    trace: None,
                 };
                 Ok((id.as_bytes().to_vec(), row))
             })

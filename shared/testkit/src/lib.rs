@@ -16,7 +16,7 @@ mod redis;
 
 pub use guard::free_port;
 pub use matrix::{CacheKind, Engine, TestCache, TestStore, run};
-pub use postgres::{Postgres, TestDb, postgres};
+pub use postgres::{Postgres, TestDb, admin_url, migrate_url, postgres};
 pub use redis::{Redis, RedisServer, redis};
 
 /// Makes two tests, `NAME::sqlite` and `NAME::postgres`, of each `async fn NAME(store: TestStore)`.

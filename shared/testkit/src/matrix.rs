@@ -27,8 +27,11 @@ impl Engine {
 pub struct TestStore {
     /// What it is.
     pub engine: Engine,
-    /// What a service takes: `sqlite://…/x.db` (the file does not exist yet) or `postgres://…`.
+    /// What a service takes: `sqlite://…/x.db` (the file does not exist yet) or `postgres://…` with a role that owns
+    /// nothing.
     pub url: String,
+    /// The owner's, for migrations; empty for SQLite.
+    pub migrate_url: String,
     guard: Holds,
 }
 
@@ -53,6 +56,7 @@ impl TestStore {
                 Self {
                     engine,
                     url,
+                    migrate_url: String::new(),
                     guard: Holds::Folder(folder),
                 }
             }
@@ -61,6 +65,7 @@ impl TestStore {
                 Self {
                     engine,
                     url: database.url.clone(),
+                    migrate_url: database.migrate_url.clone(),
                     guard: Holds::Database(database),
                 }
             }
@@ -73,6 +78,11 @@ impl TestStore {
     /// As [`TestStore::new`].
     pub async fn another(&self) -> Self {
         Self::new(self.engine).await
+    }
+
+    /// Sees every row: the same file, or the superuser's url.
+    pub fn admin_url(&self) -> String {
+        crate::admin_url(&self.url)
     }
 
     /// The database behind a PostgreSQL store.

@@ -12,8 +12,12 @@ use crate::guard::{Guard, free_port};
 use crate::programs;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// Owns the test databases; not a superuser, so row-level security holds for it where tables force it.
+/// Owns the test databases and their tables.
+const OWNER: &str = "regard_owner";
+/// What the services work as: it owns nothing, and row-level security holds for it.
 const ROLE: &str = "regard";
+/// What the services' own jobs take for a transaction.
+const SYSTEM: &str = "regard_system";
 
 /// A PostgreSQL server for tests.
 pub struct Postgres {
@@ -25,9 +29,11 @@ pub struct Postgres {
 
 /// A fresh, empty database, dropped when this value is.
 pub struct TestDb {
-    /// For the services: an ordinary role that owns the database.
+    /// For the services: a role that owns nothing and cannot pass row-level security.
     pub url: String,
-    /// For set-up that needs a superuser (roles, settings, backends to kill).
+    /// For migrations: the role that owns the database.
+    pub migrate_url: String,
+    /// For set-up and a look at all rows: a superuser.
     pub admin_url: String,
     /// The database's name.
     pub name: String,
@@ -126,6 +132,10 @@ impl Postgres {
                 "{}/{name}",
                 self.admin.replacen("postgres@", &format!("{ROLE}@"), 1)
             ),
+            migrate_url: format!(
+                "{}/{name}",
+                self.admin.replacen("postgres@", &format!("{OWNER}@"), 1)
+            ),
             admin_url: format!("{}/{name}", self.admin),
             name,
             orders: self.orders.clone(),
@@ -144,6 +154,24 @@ impl Drop for TestDb {
             name: std::mem::take(&mut self.name),
         });
     }
+}
+
+/// The owner's url of a test store, from what the services take; empty for SQLite, which knows no roles.
+#[must_use]
+pub fn migrate_url(url: &str) -> String {
+    if url.starts_with("sqlite:") {
+        return String::new();
+    }
+    url.replacen(&format!("{ROLE}@"), &format!("{OWNER}@"), 1)
+}
+
+/// From what the services take, the url that sees every row: the superuser's on PostgreSQL.
+#[must_use]
+pub fn admin_url(url: &str) -> String {
+    if url.starts_with("sqlite:") {
+        return url.to_owned();
+    }
+    url.replacen(&format!("{ROLE}@"), "postgres@", 1)
 }
 
 /// The url without its database.
@@ -267,11 +295,16 @@ async fn connect(admin: &str, data: Option<&Path>) -> Result<PgConnection, Strin
             ));
         }
     }
-    let role = format!(
-        "DO $$ BEGIN CREATE ROLE {ROLE} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+    // several test programs may begin on one server at once
+    let roles = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock(1); \
+         DO $$ BEGIN CREATE ROLE {OWNER} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+         DO $$ BEGIN CREATE ROLE {SYSTEM} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+         DO $$ BEGIN CREATE ROLE {ROLE} LOGIN NOINHERIT IN ROLE {SYSTEM}; EXCEPTION WHEN duplicate_object THEN NULL; END $$; \
+         COMMIT"
     );
-    connection
-        .execute(AssertSqlSafe(role))
+    sqlx::raw_sql(AssertSqlSafe(roles))
+        .execute(&mut connection)
         .await
         .map_err(|e| e.to_string())?;
     Ok(connection)
@@ -290,7 +323,7 @@ async fn carry_out(connection: &mut PgConnection, admin: &str, order: Order) {
             template,
             done,
         } => {
-            let sql = format!("CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}");
+            let sql = format!("CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}");
             let made = connection.execute(AssertSqlSafe(sql)).await;
             let _ = done.send(made.map(drop).map_err(|e| e.to_string()));
         }

@@ -12,7 +12,7 @@ mod tenants;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use regard_database::{DatabaseSettings, Value};
+use regard_database::{DatabaseSettings, LocalKey, MasterKeys, Value};
 use regard_proto::common::v1 as common;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::change_service_client::ChangeServiceClient;
@@ -58,7 +58,9 @@ impl World {
             ids: IdSecret([7; 32]),
         };
         let mut database = DatabaseSettings::new(store.url.clone());
+        database.migrate_url.clone_from(&store.migrate_url);
         database.heartbeat_ms = 50;
+        database.master = Some(MasterKeys::new(LocalKey::new([9; 32])));
         let settings = Settings::new(database);
         let core = open_core(&settings, shared.clone()).await.unwrap();
         let pipe = Pipe::new();

@@ -200,7 +200,7 @@ async fn stored_bytes(store: &TestStore) -> Vec<String> {
                 sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap()
             }
             Engine::Postgres => {
-                let pool = sqlx::PgPool::connect(&store.url).await.unwrap();
+                let pool = sqlx::PgPool::connect(&store.admin_url()).await.unwrap();
                 sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap()
             }
         };

@@ -1,6 +1,6 @@
 //! The service behind the real edge, on a fresh store.
 
-use regard_database::DatabaseSettings;
+use regard_database::{DatabaseSettings, LocalKey, MasterKeys};
 use regard_feedback::Settings;
 use regard_proto::common::v1 as common;
 use regard_proto::feedback::v1 as pb;
@@ -35,7 +35,9 @@ impl Suite {
         let clock = Clock::fixed(Micros((DAY + 100_000) * 1_000_000));
         let ids = IdSecret([7; 32]);
         let mut database = DatabaseSettings::new(&store.url);
+        database.migrate_url.clone_from(&store.migrate_url);
         database.heartbeat_ms = 50;
+        database.master = Some(MasterKeys::new(LocalKey::new([9; 32])));
         let shared = Shared {
             clock: clock.clone(),
             ids: ids.clone(),

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use regard_server::LimitSettings;
 use toml::Value;
 
 use super::Settings;
@@ -18,6 +19,13 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
                 allowed.start(),
                 allowed.end()
             ))
+        };
+    }
+    if let (Value::Float(share), "telemetry.sample_ratio") = (value, key) {
+        return if (0.0..=1.0).contains(share) {
+            Ok(())
+        } else {
+            Err("a share, 0 to 1".to_owned())
         };
     }
     let Value::String(text) = value else {
@@ -41,7 +49,18 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
             text.is_empty() || is_address(text),
             "empty, or an address with a port, such as 127.0.0.1:7401",
         ),
-        "log.format" => expect(matches!(text.as_str(), "pretty" | "json"), "pretty or json"),
+        "log.format" => expect(
+            matches!(text.as_str(), "pretty" | "json" | "auto"),
+            "pretty, json or auto",
+        ),
+        "telemetry.otlp_endpoint" => expect(
+            starts(&["http://", "https://"]),
+            "empty, or the address of a collector, such as http://collector:4317",
+        ),
+        "telemetry.service_name" => expect(
+            (1..=64).contains(&text.chars().count()),
+            "1 to 64 characters",
+        ),
         "log.level" => expect(
             !text.is_empty(),
             "error, warn, info, debug, trace, or a filter such as info,regard_scoring=debug",
@@ -65,6 +84,11 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
             ]),
             "empty, or redis://host:6379",
         ),
+        key if key.ends_with(".row_security") => expect(matches!(text.as_str(), "on" | "off"), "on or off"),
+        key if key.ends_with(".database.migrate_url") => expect(
+            starts(&["postgres://", "postgresql://"]),
+            "empty (as url), or postgres://owner:password@host/name",
+        ),
         key if key.ends_with(".database.url") => expect(
             starts(&["postgres://", "postgresql://", "sqlite:"]),
             "empty (SQLite in the data folder), or postgres://user:password@host/name",
@@ -78,10 +102,20 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
 }
 
 fn whole(key: &str) -> RangeInclusive<i64> {
+    let limit = key.strip_prefix("limits.").and_then(LimitSettings::bounds);
+    if let Some((least, most)) = limit {
+        return i64::try_from(least).unwrap_or(0)..=i64::try_from(most).unwrap_or(i64::MAX);
+    }
     match key {
         "server.default_deadline_ms" | "scoring.stale_ms" => 1..=3_600_000,
-        "server.drain_grace_ms" => 0..=600_000,
-        "server.concurrency_max" => 1..=100_000,
+        "server.drain_grace_ms" | "server.hand_back_ms" => 0..=600_000,
+        "server.keepalive_ms" => 1_000..=3_600_000,
+        "server.keepalive_timeout_ms" => 100..=600_000,
+        "server.max_connection_age_ms" | "server.max_connection_age_grace_ms" => 0..=86_400_000,
+        "server.stop_delay_ms" => 0..=60_000,
+        "server.ready_ms" => 100..=60_000,
+        "telemetry.export_interval_ms" => 100..=3_600_000,
+        "telemetry.timeout_ms" => 100..=60_000,
         "cache.capacity_bytes" => 1_048_576..=1_099_511_627_776,
         "cache.ttl_ms" => 1_000..=86_400_000,
         key if key.ends_with(".keep_changes_days") => 1..=3_650,
@@ -105,6 +139,12 @@ pub(super) fn together(settings: &Settings) -> Result<(), (&'static str, String)
         return Err((
             "secrets.id_secret_file",
             "secrets.id_secret is set too; keep one of them".to_owned(),
+        ));
+    }
+    if settings.limits.concurrency_min > settings.limits.concurrency_max {
+        return Err((
+            "limits.concurrency_min",
+            "it is more than limits.concurrency_max".to_owned(),
         ));
     }
     if settings.scoring.feed_key.is_set() && !settings.scoring.feed_key_file.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use regard_server::LimitSettings;
 use serde::Deserialize;
 
 use super::Secret;
@@ -12,7 +13,9 @@ use super::Secret;
 pub struct Settings {
     pub data: Data,
     pub server: Server,
+    pub limits: LimitSettings,
     pub log: Log,
+    pub telemetry: Telemetry,
     pub identity: Identity,
     pub secrets: Secrets,
     pub customer: Store,
@@ -35,8 +38,14 @@ pub struct Server {
     pub listen: String,
     pub metrics_listen: String,
     pub default_deadline_ms: u64,
+    pub keepalive_ms: u64,
+    pub keepalive_timeout_ms: u64,
+    pub max_connection_age_ms: u64,
+    pub max_connection_age_grace_ms: u64,
+    pub stop_delay_ms: u64,
     pub drain_grace_ms: u64,
-    pub concurrency_max: u32,
+    pub hand_back_ms: u64,
+    pub ready_ms: u64,
 }
 
 /// `[log]`
@@ -47,10 +56,24 @@ pub struct Log {
     pub level: String,
 }
 
+/// `[telemetry]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Telemetry {
+    pub otlp_endpoint: String,
+    pub otlp_ca_file: String,
+    pub sample_ratio: f64,
+    pub service_name: String,
+    pub instance: String,
+    pub export_interval_ms: u64,
+    pub timeout_ms: u64,
+}
+
 /// Form of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    Auto,
     Pretty,
     Json,
 }
@@ -99,6 +122,8 @@ pub struct Store {
 #[serde(deny_unknown_fields)]
 pub struct Database {
     pub url: Secret,
+    pub migrate_url: Secret,
+    pub row_security: RowSecurity,
     pub max_connections: u32,
     pub acquire_ms: u64,
     pub statement_timeout_ms: u64,
@@ -107,6 +132,14 @@ pub struct Database {
     pub open_wait_ms: u64,
     pub sqlite_full_sync: bool,
     pub heartbeat_ms: u64,
+}
+
+/// Whether PostgreSQL itself keeps tenants apart, behind the services' own doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowSecurity {
+    On,
+    Off,
 }
 
 /// `[scoring]`

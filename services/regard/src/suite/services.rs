@@ -12,7 +12,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use super::identity::read_secret;
-use crate::settings::{Database, Settings};
+use crate::settings::{Database, RowSecurity, Settings};
 
 /// A service of the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -128,6 +128,8 @@ fn database(given: &Database, folder: &Path, which: Which) -> DatabaseSettings {
         )
     };
     DatabaseSettings {
+        migrate_url: given.migrate_url.reveal().to_owned(),
+        row_security: given.row_security == RowSecurity::On,
         max_connections: given.max_connections,
         acquire_ms: given.acquire_ms,
         statement_timeout_ms: given.statement_timeout_ms,

@@ -48,6 +48,7 @@ pub fn value_of(v: &Value, part: &str) -> f64 {
 pub async fn core(store: &TestStore) -> Arc<Core> {
     let settings = Settings::new(DatabaseSettings {
         acquire_ms: 20_000,
+        migrate_url: store.migrate_url.clone(),
         ..DatabaseSettings::new(&store.url)
     });
     open_core(

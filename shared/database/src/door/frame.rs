@@ -1,7 +1,7 @@
 //! What every writing transaction carries: its lane, its positions, its changes and audit entries, and how they are
 //! written at the end, in one statement where the engine can.
 
-use regard_types::{Fault, Micros, RecordId, TenantId, TokenPart};
+use regard_types::{Fault, Micros, RecordId, TenantId, TokenPart, Trace};
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 use uuid::Uuid;
@@ -10,7 +10,9 @@ use super::{Change, Positions};
 use crate::Database;
 use crate::bulk::postgres::{bind, source};
 use crate::bulk::{ColumnData, Conflict};
+use crate::engine::View;
 use crate::error::StoreError;
+use crate::hazard::Hazard;
 use crate::lane::LaneGuard;
 use crate::tx::{Inner, Tx, safe};
 
@@ -24,6 +26,8 @@ pub(super) struct Frame {
     lane: LaneGuard,
     changes: Changes,
     audits: Vec<Audit>,
+    /// The trace that the changes belong to, where its spans are kept.
+    trace: Option<Trace>,
 }
 
 #[derive(Default)]
@@ -63,7 +67,7 @@ pub(super) struct Who<'a> {
 type Set<'a> = Vec<(&'static str, ColumnData<'a>)>;
 
 impl Frame {
-    pub async fn new(db: &Database) -> Result<Self, StoreError> {
+    pub async fn new(db: &Database, trace: Option<Trace>) -> Result<Self, StoreError> {
         let lane = db.0.lanes.checkout().await?;
         Ok(Self {
             db: db.clone(),
@@ -72,6 +76,7 @@ impl Frame {
             lane,
             changes: Changes::default(),
             audits: Vec::new(),
+            trace: trace.filter(|trace| trace.sampled()),
         })
     }
 
@@ -95,8 +100,8 @@ impl Frame {
         let sql = "UPDATE lane SET head = head + $1, nonce = $2 WHERE lane = $3 \
                    RETURNING head, (SELECT epoch FROM feed ORDER BY ordinal DESC LIMIT 1)";
         let values = vec![i64::from(n).into(), nonce.into(), i64::from(lane).into()];
-        let row = if self.db.0.settings.hazard {
-            let outside = crate::database::begin(&self.db.0.pools, None).await?;
+        let row = if self.db.0.hazard == Hazard::LoosePositions {
+            let outside = crate::database::begin(&self.db.0.pools, View::Nobody).await?;
             let row = outside.fetch_one(sql, values).await?;
             outside.commit().await?;
             row
@@ -236,7 +241,8 @@ impl Frame {
             .first()
             .copied()
             .filter(|first| c.kind.iter().all(|k| k == first));
-        vec![
+        let rows = c.position.len();
+        let mut columns: Set<'a> = vec![
             ("lane", ColumnData::OneI64(i64::from(lane))),
             ("position", c.position.into()),
             ("nonce", ColumnData::OneI64(nonce.cast_signed())),
@@ -254,7 +260,11 @@ impl Frame {
             ("occurred_at", c.occurred_at.into()),
             ("recorded_at", ColumnData::OneI64(self.at.0)),
             ("measures", c.measures.into()),
-        ]
+        ];
+        if let Some(trace) = self.trace {
+            columns.push(("trace", vec![trace.to_bytes().to_vec(); rows].into()));
+        }
+        columns
     }
 
     fn audit_columns<'a>(&self, who: &Who<'a>, audits: &[Audit]) -> Set<'a> {

@@ -1,6 +1,7 @@
 //! The three doors.
 
 mod frame;
+mod hold;
 mod read;
 mod system;
 mod write;

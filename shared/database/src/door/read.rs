@@ -7,6 +7,7 @@ use regard_types::Caller;
 
 use crate::Database;
 use crate::database::begin_read;
+use crate::engine::View;
 use crate::error::StoreError;
 use crate::tx::Tx;
 
@@ -38,7 +39,9 @@ impl Database {
     /// [`StoreError::Down`].
     pub async fn read(&self, caller: &Caller) -> Result<Read, StoreError> {
         in_time(caller)?;
-        Ok(Read(begin_read(&self.0.pools, Some(caller.tenant)).await?))
+        Ok(Read(
+            begin_read(&self.0.pools, View::Tenant(caller.tenant)).await?,
+        ))
     }
 
     /// A snapshot for the service's own reads over all tenants (jobs, feed, snapshots).
@@ -46,6 +49,6 @@ impl Database {
     /// # Errors
     /// As [`Database::read`].
     pub async fn read_system(&self) -> Result<Read, StoreError> {
-        Ok(Read(begin_read(&self.0.pools, None).await?))
+        Ok(Read(begin_read(&self.0.pools, View::Everyone).await?))
     }
 }

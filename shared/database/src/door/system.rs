@@ -2,12 +2,14 @@
 
 use std::ops::Deref;
 
-use regard_types::{ChangeToken, Fault, Micros, TenantId};
+use regard_types::{ChangeToken, Fault, Micros, Scope, TenantId};
 
 use super::frame::Frame;
+use super::hold::Hold;
 use super::{Change, Positions};
 use crate::Database;
 use crate::database::begin;
+use crate::engine::{Engine, View};
 use crate::error::{StoreError, retry_busy};
 use crate::tx::Tx;
 
@@ -31,8 +33,8 @@ impl Database {
     /// # Errors
     /// Busy or down as the store is.
     pub async fn system(&self) -> Result<System, StoreError> {
-        let frame = Frame::new(self).await?;
-        let tx = retry_busy(|| begin(&self.0.pools, None)).await?;
+        let frame = Frame::new(self, Scope::sampled()).await?;
+        let tx = retry_busy(|| begin(&self.0.pools, View::Everyone)).await?;
         Ok(System { tx, frame })
     }
 }
@@ -42,6 +44,18 @@ impl System {
     #[must_use]
     pub fn now(&self) -> Micros {
         self.frame.at
+    }
+
+    /// Is alone with a tenant from here on, as [`Database::mutate_alone`]. First of all: what was read before may be
+    /// outdated since.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn alone(&self, tenant: TenantId) -> Result<(), StoreError> {
+        if self.tx.engine() == Engine::Postgres {
+            self.tx.fetch_one(Hold::Alone.sql(tenant), vec![]).await?;
+        }
+        Ok(())
     }
 
     /// As [`crate::Write::reserve`]; only where changes are made.

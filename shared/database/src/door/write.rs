@@ -7,11 +7,12 @@ use regard_types::{Caller, ChangeToken, Fault, Micros, RecordId, TokenPart};
 use uuid::Uuid;
 
 use super::frame::{Frame, Remember, Who};
+use super::hold::Hold;
 use super::read::in_time;
 use super::{Answer, Change, Command, Positions};
 use crate::Database;
 use crate::database::{begin, begin_read};
-use crate::engine::{Open, Pools};
+use crate::engine::{Open, Pools, View};
 use crate::error::{StoreError, retry_busy};
 use crate::tx::Tx;
 
@@ -48,13 +49,35 @@ impl Database {
     /// # Errors
     /// `REQUEST_ID_REUSED` for a known id with another body; busy, late or down as the store is.
     pub async fn mutate(&self, caller: &Caller, command: Command<'_>) -> Result<Write, Fault> {
+        self.enter(caller, command, Hold::Shared).await
+    }
+
+    /// As [`Database::mutate`], alone with the tenant: writers of it that are at work are waited for, others wait. For
+    /// work that moves ids under everybody's feet; rare and short.
+    ///
+    /// # Errors
+    /// As [`Database::mutate`].
+    pub async fn mutate_alone(
+        &self,
+        caller: &Caller,
+        command: Command<'_>,
+    ) -> Result<Write, Fault> {
+        self.enter(caller, command, Hold::Alone).await
+    }
+
+    async fn enter(
+        &self,
+        caller: &Caller,
+        command: Command<'_>,
+        hold: Hold,
+    ) -> Result<Write, Fault> {
         in_time(caller)?;
         let request = (!command.request_id.is_empty() && !command.validate_only)
             .then(|| self.request(caller, &command));
         // a claim that is found taken and then gone (aged out) is tried again
         for _ in 0..3 {
-            let frame = Frame::new(self).await?;
-            let began = retry_busy(|| self.begin_claimed(caller, request, frame.at)).await;
+            let frame = Frame::new(self, caller.trace).await?;
+            let began = retry_busy(|| self.begin_claimed(caller, request, frame.at, hold)).await;
             let (tx, answer) = match began {
                 Ok(tx) if matches!(self.0.pools, Pools::Sqlite { .. }) => {
                     let answer = self
@@ -63,8 +86,8 @@ impl Database {
                     (tx, answer)
                 }
                 Ok(tx) => (tx, None),
-                Err(StoreError::Taken(key)) if key.starts_with("idempotency(") => {
-                    let tx = begin_read(&self.0.pools, Some(caller.tenant)).await?;
+                Err(StoreError::Taken(key)) if key == "idempotency" => {
+                    let tx = begin_read(&self.0.pools, View::Tenant(caller.tenant)).await?;
                     match self
                         .answer(&tx, caller, (request, command.request_id))
                         .await?
@@ -102,27 +125,42 @@ impl Database {
         }
     }
 
-    /// Begins; on PostgreSQL the claim of the request id goes along in the same trip (its values are hexadecimal).
+    /// Begins; on PostgreSQL the hold of the tenant and the claim of the request id go along in the same trip (its values
+    /// are hexadecimal).
     async fn begin_claimed(
         &self,
         caller: &Caller,
         request: Option<Request>,
         at: Micros,
+        hold: Hold,
     ) -> Result<Tx, StoreError> {
         let pools = &self.0.pools;
-        let (Pools::Postgres { pool, pooler, .. }, Some(r)) = (pools, request) else {
-            return begin(pools, Some(caller.tenant)).await;
+        let Pools::Postgres {
+            pool,
+            pooler,
+            hazard,
+            ..
+        } = pools
+        else {
+            return begin(pools, View::Tenant(caller.tenant)).await;
         };
-        let text = format!(
-            "{}; INSERT INTO idempotency (tenant, request, digest, answer, created) \
-             VALUES ('{}', '\\x{}', '\\x{}', '', {})",
-            pools.begin_text("BEGIN", Some(caller.tenant)),
-            caller.tenant,
-            hex(&r.id),
-            hex(&r.digest),
-            at.0
-        );
-        Ok(Tx::postgres(Open::begin(pool, text).await?, *pooler))
+        let begin = pools.begin_text("BEGIN", View::Tenant(caller.tenant));
+        let mut text = format!("{begin}; {}", hold.sql(caller.tenant));
+        if let Some(r) = request {
+            text.push_str(&format!(
+                "; INSERT INTO idempotency (tenant, request, digest, answer, created) \
+                 VALUES ('{}', '\\x{}', '\\x{}', '', {})",
+                caller.tenant,
+                hex(&r.id),
+                hex(&r.digest),
+                at.0
+            ));
+        }
+        Ok(Tx::postgres(
+            Open::begin(pool, text).await?,
+            *pooler,
+            *hazard,
+        ))
     }
 
     async fn answer(

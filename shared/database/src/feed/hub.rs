@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{SharedHeads, lane_of, unsigned};
 use crate::Database;
 use crate::database::{Shared, begin_read};
+use crate::engine::View;
 use crate::error::StoreError;
 use crate::tx::Tx;
 
@@ -159,7 +160,7 @@ async fn poll(shared: Weak<Shared>, wake: Arc<Notify>) {
 }
 
 async fn refresh(db: &Shared) -> Result<(), StoreError> {
-    let tx = begin_read(&db.pools, None).await?;
+    let tx = begin_read(&db.pools, View::Nobody).await?;
     let heads = Arc::new(read(&tx).await?);
     drop(tx);
     db.hub.publish(&heads);

@@ -12,11 +12,12 @@ mod watch;
 
 use std::sync::Arc;
 
-use regard_types::{ChangeToken, CustomerId, Fault, Kind, Micros, RecordId, TenantId};
+use regard_types::{ChangeToken, CustomerId, Fault, Kind, Micros, RecordId, TenantId, Trace};
 use uuid::Uuid;
 
 use crate::Database;
 use crate::database::{begin, begin_read};
+use crate::engine::View;
 use crate::error::StoreError;
 use crate::row::Row;
 use crate::tx::Tx;
@@ -66,6 +67,8 @@ pub struct ChangeRow {
     pub recorded_at: Micros,
     /// The record's measures after the change.
     pub measures: Vec<u8>,
+    /// The trace of the call that made it, where that one's spans are kept; none in a snapshot.
+    pub trace: Option<Trace>,
 }
 
 /// A stretch of one lane. `(from, to]` is covered whole, even where changes of other tenants are left out.
@@ -116,7 +119,7 @@ impl Feed {
     }
 
     pub(crate) async fn read_heads(&self) -> Result<Heads, StoreError> {
-        let tx = begin_read(&self.0.0.pools, None).await?;
+        let tx = begin_read(&self.0.0.pools, View::Nobody).await?;
         let heads = hub::read(&tx).await?;
         drop(tx);
         self.0.0.hub.set_epoch(heads.epoch);
@@ -134,7 +137,7 @@ impl Feed {
             return Ok(());
         }
         let heads = self.read_heads().await?;
-        let tx = begin_read(&self.0.0.pools, None).await?;
+        let tx = begin_read(&self.0.0.pools, View::Everyone).await?;
         for part in parts {
             let cursor = Cursor {
                 lane: part.lane,
@@ -163,7 +166,7 @@ impl Feed {
 
     /// Begins a new epoch unless someone else already did after `old`; the epoch that holds now.
     pub(crate) async fn new_epoch_after(&self, old: Uuid) -> Result<Uuid, StoreError> {
-        let tx = begin(&self.0.0.pools, None).await?;
+        let tx = begin(&self.0.0.pools, View::Nobody).await?;
         let sql = "INSERT INTO feed (ordinal, epoch, created) SELECT f.ordinal + 1, $1, $2 FROM feed f \
                    WHERE f.epoch = $3 AND f.ordinal = (SELECT max(ordinal) FROM feed) ON CONFLICT (ordinal) DO NOTHING";
         tx.run(

@@ -7,6 +7,7 @@ use sea_orm::Value;
 use super::{Feed, hub, nonce_at, stored, unsigned};
 use crate::Database;
 use crate::database::{begin, begin_read};
+use crate::engine::View;
 use crate::error::StoreError;
 
 /// Positions of one transaction of the job.
@@ -41,7 +42,7 @@ impl Feed {
     }
 
     async fn trim_step(&self, lane: u16, before: i64) -> Result<u64, StoreError> {
-        let tx = begin_read(&self.0.0.pools, None).await?;
+        let tx = begin_read(&self.0.0.pools, View::Everyone).await?;
         let heads = hub::read(&tx).await?;
         let Some(head) = heads.lane(lane) else {
             return Ok(0);
@@ -67,7 +68,7 @@ impl Feed {
         }
         let nonce = nonce_at(&tx, head, to).await?.ok_or(StoreError::Missing)?;
         drop(tx);
-        let tx = begin(&self.0.0.pools, None).await?;
+        let tx = begin(&self.0.0.pools, View::Everyone).await?;
         let sql = "DELETE FROM change WHERE lane = $1 AND position <= $2";
         let taken = tx
             .run(sql, vec![lane_value.clone(), stored(to).into()])
@@ -91,7 +92,7 @@ impl Database {
     /// # Errors
     /// As the store answers.
     pub async fn forget_requests(&self, keep: Duration) -> Result<u64, StoreError> {
-        let tx = begin(&self.0.pools, None).await?;
+        let tx = begin(&self.0.pools, View::Everyone).await?;
         let n = tx
             .run(
                 "DELETE FROM idempotency WHERE created < $1",

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{ChangeRow, Cursor, Feed, Place, epoch_gone, place, too_old};
 use crate::database::begin_read;
+use crate::engine::View;
 use crate::error::StoreError;
 use crate::tx::Tx;
 
@@ -124,7 +125,7 @@ impl Feed {
             return Ok(());
         }
         let heads = self.read_heads().await?;
-        let tx = begin_read(&self.0.0.pools, None).await?;
+        let tx = begin_read(&self.0.0.pools, View::Everyone).await?;
         for seen in cursors(&state.seen)? {
             match place(&tx, &heads, seen).await? {
                 Place::Here => {}
@@ -219,7 +220,7 @@ impl Walk {
             let Some(source) = self.sources.get(at).cloned() else {
                 return Ok(self.page(Vec::new(), true));
             };
-            let tx = begin_read(&self.feed.0.0.pools, self.tenant).await?;
+            let tx = begin_read(&self.feed.0.0.pools, View::of(self.tenant)).await?;
             let rows = source
                 .page(&tx, self.tenant, self.state.after.as_ref(), self.page_max)
                 .await?;

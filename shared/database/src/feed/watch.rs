@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use regard_types::{CustomerId, Fault, Micros, RecordId, TenantId};
+use regard_types::{CustomerId, Fault, Micros, RecordId, TenantId, Trace};
 use sea_orm::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,7 +18,9 @@ use super::{
 };
 use crate::Database;
 use crate::database::begin_read;
+use crate::engine::View;
 use crate::error::StoreError;
+use crate::hazard::Hazard;
 use crate::tx::Tx;
 
 /// The largest batch, whatever is asked.
@@ -68,7 +70,7 @@ impl Feed {
             return Err(epoch_gone(heads.epoch));
         }
         let mut lanes: Vec<Standing> = Vec::new();
-        let tx = begin_read(&self.0.0.pools, None).await?;
+        let tx = begin_read(&self.0.0.pools, View::Everyone).await?;
         for cursor in cursors {
             if lanes.iter().any(|l| l.lane == cursor.lane) {
                 return Err(Fault::invalid(
@@ -250,11 +252,12 @@ impl Watcher {
 
     async fn read(&mut self, i: usize, head: &Head) -> Result<FeedBatch, Fault> {
         let from = self.lanes.get(i).map_or(0, |l| l.position);
-        let tx = begin_read(&self.db.0.pools, self.tenant).await?;
+        let tx = begin_read(&self.db.0.pools, View::of(self.tenant)).await?;
         let (changes, to) = self.page(&tx, head, from).await?;
         let to_nonce = match changes.last() {
             Some(last) if last.position == to => last.nonce,
-            _ => nonce_at(&tx, head, to)
+            _ => self
+                .nonce(&tx, head, to)
                 .await?
                 .ok_or_else(|| too_old(head.lane, to + 1))?,
         };
@@ -271,6 +274,15 @@ impl Watcher {
             changes,
             heartbeat: false,
         })
+    }
+
+    /// The nonce at a position, which may be another tenant's: it tells nothing of it, and its change stays unread.
+    async fn nonce(&self, tx: &Tx, head: &Head, to: u64) -> Result<Option<u64>, StoreError> {
+        if self.tenant.is_none() || to == head.head || to == head.trimmed {
+            return nonce_at(tx, head, to).await;
+        }
+        let tx = begin_read(&self.db.0.pools, View::Everyone).await?;
+        nonce_at(&tx, head, to).await
     }
 
     /// Changes after `from`, and the position up to which they are all.
@@ -290,10 +302,10 @@ impl Watcher {
         ];
         let sql = if let Some(tenant) = self.tenant {
             values.push(tenant.0.into());
-            "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures \
+            "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures, trace \
              FROM change WHERE lane = $1 AND position > $2 AND position <= $3 AND tenant = $5 ORDER BY position LIMIT $4"
         } else {
-            "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures \
+            "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures, trace \
              FROM change WHERE lane = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4"
         };
         let rows = tx.fetch(sql, values).await?;
@@ -304,7 +316,7 @@ impl Watcher {
                 tx,
                 head.lane,
                 from,
-                self.tenant.is_some() || self.db.0.settings.hazard,
+                self.tenant.is_some() || self.db.0.hazard == Hazard::LoosePositions,
             )
             .await?;
         }
@@ -360,5 +372,8 @@ fn change_row(row: &crate::row::Row) -> Result<ChangeRow, StoreError> {
         occurred_at: Micros(row.get(8)?),
         recorded_at: Micros(row.get(9)?),
         measures: row.get(10)?,
+        trace: row
+            .get::<Option<Vec<u8>>>(11)?
+            .and_then(|bytes| Trace::from_bytes(&bytes)),
     })
 }

@@ -29,6 +29,7 @@ pub fn notes() -> Vec<Box<dyn sea_orm_migration::MigrationTrait>> {
 pub fn settings(store: &TestStore) -> DatabaseSettings {
     DatabaseSettings {
         acquire_ms: 20_000,
+        migrate_url: store.migrate_url.clone(),
         ..DatabaseSettings::new(&store.url)
     }
 }
