@@ -60,10 +60,11 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     let Shared { clock, ids } = shared;
     let service = regard_types::Service::Feedback;
     let db = Database::open(&database, service, migration::steps(), clock, ids).await?;
+    let vault = db.vault()?;
     let surveys = survey::Surveys::new(db.clone());
-    let responses = response::Responses::new(db.clone(), surveys.clone());
-    let items = feedback_item::Items::new(db.clone());
-    let complaints = complaint::Complaints::new(db.clone());
+    let responses = response::Responses::new(db.clone(), vault.clone(), surveys.clone());
+    let items = feedback_item::Items::new(db.clone(), vault.clone());
+    let complaints = complaint::Complaints::new(db.clone(), vault.clone());
     let changes = change::Changes::new(db.clone(), surveys.clone());
     let grpc = Grpc::new()
         .with(limited!(SurveyServiceServer::new(surveys)))

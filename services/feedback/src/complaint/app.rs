@@ -1,6 +1,6 @@
 //! What may be done with complaints: each operation is one transaction.
 
-use regard_database::{Answer, Change, Command, Database, Tx, Write};
+use regard_database::{Answer, Change, Command, Database, Tx, Vault, Write};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Micros, RecordId, new_record_id};
 
 use super::domain::{Complaint, NewComplaint, Resolution, ResolveError, State};
@@ -29,11 +29,12 @@ pub(crate) struct Resolve<'a> {
 #[derive(Clone)]
 pub(crate) struct Complaints {
     db: Database,
+    vault: Vault,
 }
 
 impl Complaints {
-    pub fn new(db: Database) -> Self {
-        Self { db }
+    pub fn new(db: Database, vault: Vault) -> Self {
+        Self { db, vault }
     }
 
     /// The id key of the caller's tenant.
@@ -50,15 +51,16 @@ impl Complaints {
     ) -> Result<Written, Fault> {
         settle(|| async {
             let ids = self.db.ids(caller.tenant);
+            let sealer = self.vault.sealer(caller.tenant).await?;
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
-                return Ok(repeat(&write, caller, answer).await?);
+                return Ok(repeat(&write, (&self.vault, caller), answer).await?);
             }
             let id = match &new.key {
                 Some(key) => RecordId(ids.id(KIND, key)),
                 None => new_record_id(self.db.clock()),
             };
-            if let Some(stored) = store::get(&write, caller.tenant, id, true).await? {
+            if let Some(stored) = store::get(&write, (&self.vault, caller.tenant), id, true).await? {
                 if stored.content != new {
                     return Err(Fault::exists(KIND, id).into());
                 }
@@ -76,7 +78,7 @@ impl Complaints {
                 resolution: None,
             };
             let place = announce(&mut write, &complaint).await?;
-            store::insert(&write, caller.tenant, place, &complaint).await?;
+            store::insert(&write, (&sealer, caller.tenant), place, &complaint).await?;
             write.audit("open", id, None, Some(ids.digest(KIND, &complaint.bytes())));
             let token = write.commit(vec![(KIND, id, 1)]).await?;
             Ok((complaint, token))
@@ -94,11 +96,12 @@ impl Complaints {
         let Resolve { id, text, at, etag } = wish;
         settle(|| async {
             let ids = self.db.ids(caller.tenant);
+            let sealer = self.vault.sealer(caller.tenant).await?;
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
-                return Ok(repeat(&write, caller, answer).await?);
+                return Ok(repeat(&write, (&self.vault, caller), answer).await?);
             }
-            let stored = store::get(&write, caller.tenant, id, true).await?;
+            let stored = store::get(&write, (&self.vault, caller.tenant), id, true).await?;
             let stored = stored.ok_or_else(|| Fault::not_found(KIND, id))?;
             regard_server::wire::check_etag(etag, KIND, id.0, stored.version)?;
             let before = ids.digest(KIND, &stored.bytes());
@@ -118,7 +121,7 @@ impl Complaints {
                     ResolveError::BeforeOpened => Fault::invalid("resolve_time", error.to_string()),
                 })?;
             let place = announce(&mut write, &complaint).await?;
-            store::revise(&write, caller.tenant, place, &complaint).await?;
+            store::revise(&write, (&sealer, caller.tenant), place, &complaint).await?;
             write.audit(
                 "resolve",
                 id,
@@ -134,7 +137,7 @@ impl Complaints {
     /// One complaint.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Complaint, Fault> {
         let read = self.db.read(caller).await?;
-        store::get(&read, caller.tenant, id, false)
+        store::get(&read, (&self.vault, caller.tenant), id, false)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))
     }
@@ -157,9 +160,13 @@ async fn announce(write: &mut Write, complaint: &Complaint) -> Result<Place, Mis
     })
 }
 
-async fn repeat(tx: &Tx, caller: &Caller, answer: &Answer) -> Result<Written, Fault> {
+async fn repeat(
+    tx: &Tx,
+    (vault, caller): (&Vault, &Caller),
+    answer: &Answer,
+) -> Result<Written, Fault> {
     let (id, version) = answered(answer, KIND)?;
-    let complaint = store::version(tx, caller.tenant, id, version).await?;
+    let complaint = store::version(tx, (vault, caller.tenant), id, version).await?;
     Ok((
         complaint.ok_or_else(|| Fault::not_found(KIND, id))?,
         Some(answer.token.clone()),

@@ -1,6 +1,7 @@
 //! The tables `complaint` and `complaint_history`; what was complained of and how it was resolved lie in `record_text`.
 
-use regard_database::{StoreError, Tx};
+use regard_database::vault::Sealer;
+use regard_database::{StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
@@ -105,12 +106,12 @@ impl TryFrom<Model> for Complaint {
 
 async fn with_texts(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     row: Option<Model>,
 ) -> Result<Option<Complaint>, StoreError> {
     let Some(row) = row else { return Ok(None) };
     let mut complaint = Complaint::try_from(row)?;
-    for (part, text) in text::of(tx, tenant, KIND, complaint.id, complaint.version).await? {
+    for (part, text) in text::of(tx, vault, tenant, KIND, complaint.id, complaint.version).await? {
         match (part.as_str(), &mut complaint.resolution) {
             (TEXT, _) => complaint.content.text = text,
             (RESOLUTION, Some(resolution)) => resolution.text = text,
@@ -160,7 +161,11 @@ fn row(tenant: TenantId, place: Place, complaint: &Complaint) -> ActiveModel {
 }
 
 /// Every version has all its texts, so that a version is read and erased by itself.
-async fn put_texts(tx: &Tx, tenant: TenantId, complaint: &Complaint) -> Result<(), StoreError> {
+async fn put_texts(
+    tx: &Tx,
+    (sealer, tenant): (&Sealer, TenantId),
+    complaint: &Complaint,
+) -> Result<(), StoreError> {
     let text = |part: &str, text: &str| TextRow {
         id: complaint.id.0,
         version: complaint.version,
@@ -171,48 +176,48 @@ async fn put_texts(tx: &Tx, tenant: TenantId, complaint: &Complaint) -> Result<(
     if let Some(resolution) = &complaint.resolution {
         rows.push(text(RESOLUTION, &resolution.text));
     }
-    text::put(tx, tenant, KIND, rows).await
+    text::put(tx, sealer, tenant, KIND, rows).await
 }
 
 /// The current version; with `lock` nobody else changes it until this transaction ends.
 pub(crate) async fn get(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     id: RecordId,
     lock: bool,
 ) -> Result<Option<Complaint>, StoreError> {
     let row = history::current::<Entity>(tx, tenant, id, lock).await?;
-    with_texts(tx, tenant, row).await
+    with_texts(tx, (vault, tenant), row).await
 }
 
 /// One version, current or former.
 pub(crate) async fn version(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     id: RecordId,
     version: i64,
 ) -> Result<Option<Complaint>, StoreError> {
     let row = history::version::<Entity>(tx, tenant, id, version).await?;
-    with_texts(tx, tenant, row).await
+    with_texts(tx, (vault, tenant), row).await
 }
 
 /// Stores a first version.
 pub(crate) async fn insert(
     tx: &Tx,
-    tenant: TenantId,
+    (sealer, tenant): (&Sealer, TenantId),
     place: Place,
     complaint: &Complaint,
 ) -> Result<(), StoreError> {
     Entity::insert(row(tenant, place, complaint))
         .exec_without_returning(tx)
         .await?;
-    put_texts(tx, tenant, complaint).await
+    put_texts(tx, (sealer, tenant), complaint).await
 }
 
 /// Stores a further version; the one before goes to the history.
 pub(crate) async fn revise(
     tx: &Tx,
-    tenant: TenantId,
+    (sealer, tenant): (&Sealer, TenantId),
     place: Place,
     complaint: &Complaint,
 ) -> Result<(), StoreError> {
@@ -227,5 +232,5 @@ pub(crate) async fn revise(
     if done.rows_affected != 1 {
         return Err(StoreError::Stale);
     }
-    put_texts(tx, tenant, complaint).await
+    put_texts(tx, (sealer, tenant), complaint).await
 }

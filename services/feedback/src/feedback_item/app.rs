@@ -1,6 +1,6 @@
 //! What may be done with feedback items: each operation is one transaction.
 
-use regard_database::{Change, Command, Database};
+use regard_database::{Change, Command, Database, Vault};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, RecordId, new_record_id};
 
 use super::domain::{FeedbackItem, NewItem};
@@ -13,11 +13,12 @@ use crate::history::Place;
 #[derive(Clone)]
 pub(crate) struct Items {
     db: Database,
+    vault: Vault,
 }
 
 impl Items {
-    pub fn new(db: Database) -> Self {
-        Self { db }
+    pub fn new(db: Database, vault: Vault) -> Self {
+        Self { db, vault }
     }
 
     /// The id key of the caller's tenant.
@@ -34,10 +35,11 @@ impl Items {
     ) -> Result<(FeedbackItem, Option<ChangeToken>), Fault> {
         settle(|| async {
             let ids = self.db.ids(caller.tenant);
+            let sealer = self.vault.sealer(caller.tenant).await?;
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
                 let (id, version) = answered(answer, KIND)?;
-                let item = store::version(&write, caller.tenant, id, version).await?;
+                let item = store::version(&write, (&self.vault, caller.tenant), id, version).await?;
                 return Ok((
                     item.ok_or_else(|| Fault::not_found(KIND, id))?,
                     Some(answer.token.clone()),
@@ -47,7 +49,7 @@ impl Items {
                 Some(key) => RecordId(ids.id(KIND, key)),
                 None => new_record_id(self.db.clock()),
             };
-            if let Some(stored) = store::get(&write, caller.tenant, id).await? {
+            if let Some(stored) = store::get(&write, (&self.vault, caller.tenant), id).await? {
                 if stored.content != new {
                     return Err(Fault::exists(KIND, id).into());
                 }
@@ -67,7 +69,7 @@ impl Items {
                 lane: at.lane,
                 position: at.first,
             };
-            store::insert(&write, caller.tenant, place, &item).await?;
+            store::insert(&write, (&sealer, caller.tenant), place, &item).await?;
             write.change(Change {
                 kind: KIND,
                 record: id,
@@ -92,7 +94,7 @@ impl Items {
     /// One item.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<FeedbackItem, Fault> {
         let read = self.db.read(caller).await?;
-        store::get(&read, caller.tenant, id)
+        store::get(&read, (&self.vault, caller.tenant), id)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))
     }

@@ -1,6 +1,7 @@
 //! The tables `feedback_item` and `feedback_item_history`; what was said lies in `record_text`.
 
-use regard_database::{StoreError, Tx};
+use regard_database::vault::Sealer;
+use regard_database::{StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
@@ -96,12 +97,12 @@ impl TryFrom<Model> for FeedbackItem {
 
 async fn with_text(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     row: Option<Model>,
 ) -> Result<Option<FeedbackItem>, StoreError> {
     let Some(row) = row else { return Ok(None) };
     let mut item = FeedbackItem::try_from(row)?;
-    for (part, text) in text::of(tx, tenant, KIND, item.id, item.version).await? {
+    for (part, text) in text::of(tx, vault, tenant, KIND, item.id, item.version).await? {
         if part == SAID {
             item.content.text = text;
         }
@@ -112,28 +113,28 @@ async fn with_text(
 /// The current version.
 pub(crate) async fn get(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     id: RecordId,
 ) -> Result<Option<FeedbackItem>, StoreError> {
     let row = history::current::<Entity>(tx, tenant, id, false).await?;
-    with_text(tx, tenant, row).await
+    with_text(tx, (vault, tenant), row).await
 }
 
 /// One version, current or former.
 pub(crate) async fn version(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     id: RecordId,
     version: i64,
 ) -> Result<Option<FeedbackItem>, StoreError> {
     let row = history::version::<Entity>(tx, tenant, id, version).await?;
-    with_text(tx, tenant, row).await
+    with_text(tx, (vault, tenant), row).await
 }
 
 /// Stores a first version.
 pub(crate) async fn insert(
     tx: &Tx,
-    tenant: TenantId,
+    (sealer, tenant): (&Sealer, TenantId),
     place: Place,
     item: &FeedbackItem,
 ) -> Result<(), StoreError> {
@@ -176,5 +177,5 @@ pub(crate) async fn insert(
         part: SAID.to_owned(),
         text: text.clone(),
     };
-    text::put(tx, tenant, KIND, vec![text]).await
+    text::put(tx, sealer, tenant, KIND, vec![text]).await
 }

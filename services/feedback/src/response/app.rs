@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use regard_database::{Change, Command, Database, Tx, Write};
+use regard_database::vault::Sealer;
+use regard_database::{Change, Command, Database, Tx, Vault, Write};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind, Micros, RecordId, new_record_id};
 
 use super::domain::{Known, NewResponse, Response, Verdict, judge, wrong_answers};
@@ -21,6 +22,7 @@ const INGEST: &str = "regard.feedback.v1.ResponseService/IngestResponses";
 #[derive(Clone)]
 pub(crate) struct Responses {
     db: Database,
+    vault: Vault,
     surveys: Surveys,
 }
 
@@ -60,8 +62,8 @@ enum Outcome {
 }
 
 impl Responses {
-    pub fn new(db: Database, surveys: Surveys) -> Self {
-        Self { db, surveys }
+    pub fn new(db: Database, vault: Vault, surveys: Surveys) -> Self {
+        Self { db, vault, surveys }
     }
 
     /// The id key of the caller's tenant.
@@ -79,6 +81,7 @@ impl Responses {
         let ids = self.db.ids(caller.tenant);
         settle(|| async {
             let surveys = self.surveys.known(caller, [new.survey]).await?;
+            let sealer = self.vault.sealer(caller.tenant).await?;
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
                 let (id, version) = answered(answer, KIND)?;
@@ -89,7 +92,7 @@ impl Responses {
             }
             let row = self.checked(&ids, &surveys, &new)?;
             let (id, digest) = (row.id, row.digest);
-            let outcome = apply(&mut write, std::slice::from_ref(&row)).await?;
+            let outcome = apply(&mut write, &sealer, std::slice::from_ref(&row)).await?;
             match outcome.first() {
                 Some(Outcome::Stored {
                     version,
@@ -178,8 +181,9 @@ impl Responses {
             digest: [0; 32],
             validate_only,
         };
+        let sealer = self.vault.sealer(caller.tenant).await?;
         let mut write = self.db.mutate(caller, command).await?;
-        let outcomes = apply(&mut write, &taken).await?;
+        let outcomes = apply(&mut write, &sealer, &taken).await?;
         let mut refused = HashSet::new();
         for ((index, row), outcome) in indexes.into_iter().zip(&taken).zip(outcomes) {
             match outcome {
@@ -209,7 +213,7 @@ impl Responses {
     /// One response.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Response, Fault> {
         let read = self.db.read(caller).await?;
-        store::get(&read, caller.tenant, id)
+        store::get(&read, (&self.vault, caller.tenant), id)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))
     }
@@ -221,7 +225,7 @@ impl Responses {
         id: RecordId,
         version: i64,
     ) -> Result<Response, Fault> {
-        let found = store::version(tx, caller.tenant, id, version).await?;
+        let found = store::version(tx, (&self.vault, caller.tenant), id, version).await?;
         found.ok_or_else(|| Fault::not_found(KIND, id))
     }
 
@@ -267,7 +271,11 @@ impl Responses {
 }
 
 /// Writes what of the rows (no two of one id) is new; an outcome a row, in their order.
-async fn apply(write: &mut Write, rows: &[Row<'_>]) -> Result<Vec<Outcome>, Missed> {
+async fn apply(
+    write: &mut Write,
+    sealer: &Sealer,
+    rows: &[Row<'_>],
+) -> Result<Vec<Outcome>, Missed> {
     let (tenant, now) = (write.caller().tenant, write.now());
     let mut keys: Vec<_> = rows.iter().map(|row| row.id.0).collect();
     keys.sort_unstable();
@@ -355,7 +363,7 @@ async fn apply(write: &mut Write, rows: &[Row<'_>]) -> Result<Vec<Outcome>, Miss
             position,
         });
     }
-    store::write(write, tenant, now, &new).await?;
+    store::write(write, (sealer, tenant), now, &new).await?;
     Ok(outcomes)
 }
 

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
-use regard_database::{Conflict, Engine, StoreError, Tx};
+use regard_database::vault::Sealer;
+use regard_database::{Conflict, Engine, StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
 use sea_orm::entity::prelude::*;
 
@@ -133,7 +134,7 @@ impl TryFrom<Model> for Response {
 
 async fn with_texts(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     row: Option<Model>,
 ) -> Result<Option<Response>, StoreError> {
     let Some(row) = row else { return Ok(None) };
@@ -144,7 +145,7 @@ async fn with_texts(
         .iter()
         .any(|a| matches!(a.value, Value::Text(_)))
     {
-        let texts = text::of(tx, tenant, KIND, response.id, response.version).await?;
+        let texts = text::of(tx, vault, tenant, KIND, response.id, response.version).await?;
         let mut texts: HashMap<_, _> = texts.into_iter().collect();
         for answer in &mut response.content.answers {
             if let Value::Text(text) = &mut answer.value {
@@ -158,22 +159,22 @@ async fn with_texts(
 /// The current version.
 pub(crate) async fn get(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     id: RecordId,
 ) -> Result<Option<Response>, StoreError> {
     let row = history::current::<Entity>(tx, tenant, id, false).await?;
-    with_texts(tx, tenant, row).await
+    with_texts(tx, (vault, tenant), row).await
 }
 
 /// One version, current or former.
 pub(crate) async fn version(
     tx: &Tx,
-    tenant: TenantId,
+    (vault, tenant): (&Vault, TenantId),
     id: RecordId,
     version: i64,
 ) -> Result<Option<Response>, StoreError> {
     let row = history::version::<Entity>(tx, tenant, id, version).await?;
-    with_texts(tx, tenant, row).await
+    with_texts(tx, (vault, tenant), row).await
 }
 
 /// What a write needs to know of a stored response.
@@ -247,7 +248,7 @@ pub(crate) struct NewVersion<'a> {
 /// Stores versions, sorted by id: first ones as new rows, others in place of the one before, which goes to the history.
 pub(crate) async fn write(
     tx: &Tx,
-    tenant: TenantId,
+    (sealer, tenant): (&Sealer, TenantId),
     now: Micros,
     versions: &[NewVersion<'_>],
 ) -> Result<(), StoreError> {
@@ -285,7 +286,7 @@ pub(crate) async fn write(
             }
         }
     }
-    text::put(tx, tenant, KIND, texts).await
+    text::put(tx, sealer, tenant, KIND, texts).await
 }
 
 const COLUMNS: [&str; 16] = [

@@ -1,10 +1,31 @@
 //! The table `record_text`: one row a text of one version of one record.
 
-use regard_database::{ColumnData, Conflict, StoreError, Tx};
+use regard_database::vault::{KeyColumn, KeyValue, SealedColumn, Sealer};
+use regard_database::{ColumnData, Conflict, StoreError, Tx, Vault};
 use regard_types::{RecordId, TenantId, Uuid};
 
+/// Where texts lie.
+pub(crate) const TEXT: SealedColumn = SealedColumn {
+    table: "record_text",
+    column: "bytes",
+    key: &[
+        KeyColumn::Text("kind"),
+        KeyColumn::Uuid("id"),
+        KeyColumn::I64("version"),
+        KeyColumn::Text("part"),
+    ],
+};
+
+fn key<'a>(kind: &'a str, id: Uuid, version: i64, part: &'a str) -> [KeyValue<'a>; 4] {
+    [
+        KeyValue::Text(kind),
+        KeyValue::Uuid(id),
+        KeyValue::I64(version),
+        KeyValue::Text(part),
+    ]
+}
+
 /// A text to be stored.
-#[derive(Debug)]
 pub(crate) struct TextRow {
     /// The record.
     pub id: Uuid,
@@ -19,6 +40,7 @@ pub(crate) struct TextRow {
 /// Stores the texts of records of one kind.
 pub(crate) async fn put(
     tx: &Tx,
+    sealer: &Sealer,
     tenant: TenantId,
     kind: &'static str,
     rows: Vec<TextRow>,
@@ -26,6 +48,7 @@ pub(crate) async fn put(
     if rows.is_empty() {
         return Ok(());
     }
+    sealer.fence(tx).await?;
     let (mut ids, mut versions, mut parts, mut texts) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for TextRow {
@@ -35,10 +58,11 @@ pub(crate) async fn put(
         text,
     } in rows
     {
+        let context = TEXT.context(&key(kind, id, version, &part));
+        texts.push(sealer.seal(&context, text.as_bytes())?);
         ids.push(id);
         versions.push(version);
         parts.push(part);
-        texts.push(text.into_bytes());
     }
     let columns = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
@@ -56,6 +80,7 @@ pub(crate) async fn put(
 /// The texts of one version of a record, by part.
 pub(crate) async fn of(
     tx: &Tx,
+    vault: &Vault,
     tenant: TenantId,
     kind: &'static str,
     id: RecordId,
@@ -67,10 +92,18 @@ pub(crate) async fn of(
             vec![tenant.0.into(), kind.into(), id.0.into(), version.into()],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            let text = String::from_utf8(row.get::<Vec<u8>>(1)?).map_err(StoreError::corrupt)?;
-            Ok((row.get::<String>(0)?, text))
+    let mut sealed: Vec<(String, Vec<u8>)> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        sealed.push((row.get(0)?, row.get(1)?));
+    }
+    let all = sealed.iter().map(|(_, bytes)| bytes.as_slice());
+    let opener = vault.opener(tx, tenant, all).await?;
+    sealed
+        .into_iter()
+        .map(|(part, bytes)| {
+            let context = TEXT.context(&key(kind, id.0, version, &part));
+            let plain = opener.open(&context, &bytes)?;
+            Ok((part, String::from_utf8(plain).map_err(StoreError::corrupt)?))
         })
         .collect()
 }
