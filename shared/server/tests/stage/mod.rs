@@ -34,6 +34,8 @@ pub struct Stage {
     /// Work that was dropped before it was done.
     pub dropped: Arc<AtomicUsize>,
     pub calls: Arc<AtomicUsize>,
+    /// Calls of `get_tenant`.
+    pub reads: Arc<AtomicUsize>,
 }
 
 struct Dropped(Arc<AtomicUsize>);
@@ -76,6 +78,7 @@ impl TenantService for Stage {
         request: Request<GetTenantRequest>,
     ) -> Result<Response<GetTenantResponse>, Status> {
         let who = caller(&request)?;
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let mut tenant = Tenant {
             name: request.get_ref().name.clone(),
             ..Tenant::default()
