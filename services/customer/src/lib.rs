@@ -1,14 +1,17 @@
-//! The customer service: who the customers are and what they did. It keeps tenants, customers, merge edges, orders and
-//! refunds, and tells of their changes. It must not know what customers say (feedback) or what it all means (scoring):
+//! The customer service: who the customers are and what they did. It keeps tenants with their keys and roles, customers,
+//! merge edges, orders and refunds, and tells of their changes. It must not know what customers say (feedback) or what it all means (scoring):
 //! they follow its feed.
 
+mod access;
 mod change;
 mod core;
 mod customer;
+mod erasure;
 mod measures;
 mod merge;
 mod migration;
 mod order;
+mod privacy;
 mod record;
 mod refund;
 mod tenant;
@@ -19,17 +22,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regard_database::{Database, DatabaseSettings};
+use regard_proto::customer::v1::access_service_server::AccessServiceServer;
 use regard_proto::customer::v1::change_service_server::ChangeServiceServer;
 use regard_proto::customer::v1::customer_service_server::CustomerServiceServer;
 use regard_proto::customer::v1::order_service_server::OrderServiceServer;
+use regard_proto::customer::v1::privacy_service_server::PrivacyServiceServer;
 use regard_proto::customer::v1::tenant_service_server::TenantServiceServer;
 use regard_server::{Grpc, Job, Service, Shared, limited};
 use regard_types::Fault;
 
+use crate::access::{AccessApi, StoreDirectory};
 use crate::change::ChangeApi;
 use crate::core::Core;
 use crate::customer::CustomerApi;
 use crate::order::OrderApi;
+use crate::privacy::PrivacyApi;
 use crate::tenant::{TenantApi, Tenants};
 
 /// The name of the tenant that is always there.
@@ -67,18 +74,27 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, Fault> 
 /// The RPCs and jobs over an open core.
 fn service(core: &Arc<Core>, keep_changes: Duration) -> Service {
     let grpc = Grpc::new()
+        .with(limited!(AccessServiceServer::new(AccessApi(core.clone()))))
         .with(limited!(TenantServiceServer::new(TenantApi(core.clone()))))
         .with(limited!(CustomerServiceServer::new(CustomerApi(
             core.clone()
         ))))
         .with(limited!(OrderServiceServer::new(OrderApi(core.clone()))))
+        .with(limited!(PrivacyServiceServer::new(PrivacyApi::new(
+            core.clone()
+        ))))
         .with(limited!(ChangeServiceServer::new(ChangeApi(core.clone()))));
-    let db = core.db.clone();
-    let service = Service::new("customer", grpc).ready(move || {
-        let db = db.clone();
-        async move { db.ping().await.map_err(|error| error.to_string()) }
-    });
-    service.job(Job::retention(&core.db, keep_changes))
+    let (db, closed) = (core.db.clone(), core.db.clone());
+    let service = Service::new("customer", grpc)
+        .ready(move || {
+            let db = db.clone();
+            async move { db.ping().await.map_err(|error| error.to_string()) }
+        })
+        .close(async move { closed.close().await });
+    let service = service.directory(Arc::new(StoreDirectory(core.clone())));
+    service
+        .job(Job::retention(&core.db, keep_changes))
+        .job(erasure::job(core))
 }
 
 async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fault> {
@@ -86,6 +102,7 @@ async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fau
     let service = regard_types::Service::Customer;
     let db = Database::open(&settings.database, service, steps, shared.clock, shared.ids).await?;
     let core = Arc::new(Core {
+        vault: db.vault()?,
         db,
         tenants: Tenants::default(),
     });

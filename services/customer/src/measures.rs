@@ -180,6 +180,9 @@ impl Measured for Tenant {
             history_start: terms.history_start.map(|day| day.0),
             minimum_group_size: terms.minimum_group_size,
             day_version: self.day_version,
+            requests_per_second: i32::try_from(terms.limits.per_second).unwrap_or(i32::MAX),
+            burst: i32::try_from(terms.limits.burst).unwrap_or(i32::MAX),
+            retention_days: terms.retention_days,
         })
     }
 }
@@ -202,5 +205,6 @@ pub fn change_row<R: Measured>(
         occurred_at: record.occurred_at(),
         recorded_at: record.recorded_at(),
         measures: record.measures(),
+        trace: None,
     })
 }

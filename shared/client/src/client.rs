@@ -187,6 +187,8 @@ stubs! {
     customers: customer::customer_service_client::CustomerServiceClient;
     /// Orders and refunds.
     orders: customer::order_service_client::OrderServiceClient;
+    /// API keys and roles.
+    access: customer::access_service_client::AccessServiceClient;
     /// Tenants.
     tenants: customer::tenant_service_client::TenantServiceClient;
     /// Changes of the customer service.

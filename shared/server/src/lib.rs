@@ -5,10 +5,9 @@ mod caller;
 mod command;
 mod edge;
 pub mod feed;
-mod figures;
-mod identity;
+pub mod identity;
 mod ingest;
-mod logs;
+mod limit;
 pub mod page;
 mod pipe;
 mod retention;
@@ -16,24 +15,31 @@ mod serve;
 mod service;
 mod settings;
 mod status;
+mod telemetry;
 pub mod wire;
 
 pub use caller::caller;
 pub use command::command;
 pub use edge::Unprotected;
-pub use figures::collect_figures;
-pub use identity::{Identity, service_caller};
+pub use identity::{Directory, Identity, RemoteDirectory, TenantAccess, Verdict, service_caller};
 pub use ingest::{Answers, answers, ingest};
-pub use logs::init_logs;
+pub use limit::LimitSettings;
 pub use page::{KeyPart, Page};
 pub use pipe::Pipe;
 pub use regard_database::Command;
-pub use serve::{Running, ServeError, serve, stop_signal};
+pub use serve::{PeerCertificate, Running, ServeError, TlsError, serve, stop_signal};
 pub use service::{BoxFuture, Grpc, Job, Ready, Service, Shared};
 pub use settings::{
-    IdentitySettings, KeySettings, LogFormat, LogSettings, ServerSettings, SettingsError,
+    CertificateSettings, ClientAuth, IdentitySettings, JwtSettings, KeySettings, LogFormat,
+    LogSettings, ServerSettings, SettingsError, TlsSettings,
 };
 pub use status::{MAX_VIOLATIONS, code, status};
+pub use telemetry::{
+    FIGURES, Figure, FigureKind, Telemetry, TelemetrySettings, caused_by, collect_figures,
+    init_logs, init_telemetry, set_log_level,
+};
+/// For [`Job::handing_back`].
+pub use tokio_util::sync::CancellationToken;
 /// For [`limited!`].
 pub use tonic;
 

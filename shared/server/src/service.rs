@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use regard_types::{Clock, IdSecret};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
+
+use crate::identity::Directory;
 
 /// A future without borrowed parts.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -35,6 +38,10 @@ pub struct Service {
     pub jobs: Vec<Job>,
     /// Whether it can answer now; the error says what is away.
     pub ready: Ready,
+    /// What is left to do when nothing of it runs any more.
+    pub close: BoxFuture<()>,
+    /// What it knows of callers: the customer service alone has it.
+    pub directory: Option<Arc<dyn Directory>>,
 }
 
 /// Asks a service whether it can answer.
@@ -49,6 +56,8 @@ impl Service {
             grpc,
             jobs: Vec::new(),
             ready: Arc::new(|| Box::pin(async { Ok(()) })),
+            close: Box::pin(async {}),
+            directory: None,
         }
     }
 
@@ -56,6 +65,13 @@ impl Service {
     #[must_use]
     pub fn job(mut self, job: Job) -> Self {
         self.jobs.push(job);
+        self
+    }
+
+    /// Says where API keys, roles and limits are kept: the server's callers are known by it.
+    #[must_use]
+    pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
+        self.directory = Some(directory);
         self
     }
 
@@ -71,6 +87,15 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Says what is left to do, such as closing its database, when its calls and jobs have ended.
+    #[must_use]
+    pub fn close(mut self, close: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.close = Box::pin(close);
+        self
+    }
+}
+
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
@@ -80,12 +105,13 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Work that runs by itself until the server stops; then it is dropped wherever it waits, so its transactions roll back.
+/// Work that runs by itself until the server stops; then it is dropped wherever it waits, so its transactions roll back,
+/// or, made by [`Job::handing_back`], ends by itself.
 pub struct Job {
     /// Its name in logs and metrics.
     pub name: &'static str,
-    /// The work.
-    pub run: BoxFuture<()>,
+    /// Makes the work, which ends soon after the token is cancelled.
+    pub(crate) run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<()> + Send>,
 }
 
 /// First and longest pause before a job that panicked is started again.
@@ -96,7 +122,14 @@ impl Job {
     pub fn new(name: &'static str, run: impl Future<Output = ()> + Send + 'static) -> Self {
         Self {
             name,
-            run: Box::pin(run),
+            run: Box::new(move |stop| {
+                Box::pin(async move {
+                    tokio::select! {
+                        () = run => {}
+                        () = stop.cancelled() => {}
+                    }
+                })
+            }),
         }
     }
 
@@ -106,21 +139,51 @@ impl Job {
         F: Fn() -> W + Send + 'static,
         W: Future<Output = ()> + Send + 'static,
     {
-        Self::new(name, async move {
-            let mut pause = RESTART.0;
-            loop {
-                let started = tokio::time::Instant::now();
-                if AssertUnwindSafe(make()).catch_unwind().await.is_err() {
-                    tracing::error!(job = name, "job panicked");
-                    metrics::counter!("regard_job_panics_total", "job" => name).increment(1);
-                }
-                if started.elapsed() > RESTART.1 {
-                    pause = RESTART.0;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(RESTART.1);
-            }
-        })
+        Self::new(name, restart(name, make, None))
+    }
+
+    /// Work that goes on like [`Job::restarting`], and holds what others wait for: once the token is cancelled it ends
+    /// what it has begun, gives back what it holds (a lease), and ends.
+    pub fn handing_back<F, W>(name: &'static str, make: F) -> Self
+    where
+        F: Fn(CancellationToken) -> W + Send + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
+        Self {
+            name,
+            run: Box::new(move |stop| {
+                let told = stop.clone();
+                Box::pin(restart(name, move || make(told.clone()), Some(stop)))
+            }),
+        }
+    }
+}
+
+async fn restart<F, W>(name: &'static str, make: F, stop: Option<CancellationToken>)
+where
+    F: Fn() -> W,
+    W: Future<Output = ()>,
+{
+    let mut pause = RESTART.0;
+    loop {
+        let started = tokio::time::Instant::now();
+        if AssertUnwindSafe(make()).catch_unwind().await.is_err() {
+            tracing::error!(job = name, "job panicked");
+            metrics::counter!("regard_job_panics_total", "job" => name).increment(1);
+        }
+        if started.elapsed() > RESTART.1 {
+            pause = RESTART.0;
+        }
+        match &stop {
+            None => tokio::time::sleep(pause).await,
+            // Asked to stop, it has ended on purpose.
+            Some(stop) => tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            },
+        }
+        pause = (pause * 2).min(RESTART.1);
     }
 }
 

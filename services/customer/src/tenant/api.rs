@@ -6,7 +6,7 @@ use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::tenant_service_server::TenantService;
 use regard_server::wire::{self, Mask};
 use regard_server::{caller, command, status};
-use regard_types::Fault;
+use regard_types::{CallerLimits, Fault};
 use tonic::{Request, Response, Status};
 
 use super::app::{self, NewTenant};
@@ -23,6 +23,8 @@ const FIELDS: &[&str] = &[
     "pinned_day",
     "history_start",
     "minimum_group_size",
+    "limits",
+    "retention_days",
 ];
 
 fn terms(tenant: &pb::Tenant) -> Result<Terms, Fault> {
@@ -35,6 +37,27 @@ fn terms(tenant: &pb::Tenant) -> Result<Terms, Fault> {
         pinned_day: day("tenant.pinned_day", &tenant.pinned_day)?,
         history_start: day("tenant.history_start", &tenant.history_start)?,
         minimum_group_size: tenant.minimum_group_size,
+        limits: limits(tenant.limits.as_ref()),
+        retention_days: tenant.retention_days,
+    })
+}
+
+fn limits(limits: Option<&pb::TenantLimits>) -> CallerLimits {
+    let of = |value: fn(&pb::TenantLimits) -> i32| {
+        limits.map_or(0, |limits| u32::try_from(value(limits)).unwrap_or(0))
+    };
+    CallerLimits {
+        per_second: of(|limits| limits.requests_per_second),
+        burst: of(|limits| limits.burst),
+    }
+}
+
+/// Limits on the wire; absent where the servers' own defaults hold.
+pub fn limits_to_wire(limits: CallerLimits) -> Option<pb::TenantLimits> {
+    let number = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    (limits != CallerLimits::default()).then(|| pb::TenantLimits {
+        requests_per_second: number(limits.per_second),
+        burst: number(limits.burst),
     })
 }
 
@@ -45,6 +68,8 @@ fn to_wire(tenant: &Tenant) -> pb::Tenant {
         pinned_day,
         history_start,
         minimum_group_size,
+        limits,
+        retention_days,
     } = &tenant.terms;
     pb::Tenant {
         id: tenant.id.to_string(),
@@ -54,6 +79,8 @@ fn to_wire(tenant: &Tenant) -> pb::Tenant {
         pinned_day: pinned_day.map(wire::date),
         history_start: history_start.map(wire::date),
         minimum_group_size: *minimum_group_size,
+        limits: limits_to_wire(*limits),
+        retention_days: *retention_days,
         day_version: tenant.day_version,
         version: tenant.head.version,
         etag: wire::etag("tenant", tenant.id.0, tenant.head.version),
@@ -110,6 +137,12 @@ impl TenantApi {
             }
             if mask.has("minimum_group_size") {
                 terms.minimum_group_size = new.minimum_group_size;
+            }
+            if mask.has("limits") {
+                terms.limits = new.limits;
+            }
+            if mask.has("retention_days") {
+                terms.retention_days = new.retention_days;
             }
             terms
         };

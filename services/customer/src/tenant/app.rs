@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use regard_database::{Command, Database, Write};
-use regard_types::{Caller, Fault, Kind, RecordId, TenantId};
+use regard_types::{Caller, CallerLimits, Fault, Kind, RecordId, TenantId};
 
 use super::domain::{self, Tenant, Terms, next_day_version};
 use super::store::{self, Lock};
@@ -117,7 +117,10 @@ pub struct NewTenant {
 }
 
 /// The caller as it acts in the tenant of this name: its own, or, for an operator, any.
-fn acting(core: &Core, caller: &Caller, name: &str, permission: &str) -> Result<Caller, Fault> {
+///
+/// # Errors
+/// `PERMISSION_DENIED` for another tenant than its own.
+pub fn acting(core: &Core, caller: &Caller, name: &str, permission: &str) -> Result<Caller, Fault> {
     if name.is_empty() || *name == *caller.tenant_name {
         return Ok(caller.clone());
     }
@@ -301,6 +304,8 @@ pub async fn ensure(core: &Core, name: &str) -> Result<(), Fault> {
             pinned_day: None,
             history_start: None,
             minimum_group_size: 0,
+            limits: CallerLimits::default(),
+            retention_days: 0,
         },
     };
     let command = Command {

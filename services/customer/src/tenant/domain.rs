@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regard_types::{Currency, Day, Fault, TenantId, Zone};
+use regard_types::{CallerLimits, Currency, Day, Fault, TenantId, Zone};
 
 use crate::record::Head;
 
@@ -34,6 +34,10 @@ pub struct Terms {
     pub history_start: Option<Day>,
     /// Metrics over fewer people are suppressed.
     pub minimum_group_size: i32,
+    /// How much each of its callers may ask for.
+    pub limits: CallerLimits,
+    /// How long records are kept, in days; 0 keeps them for good.
+    pub retention_days: i32,
 }
 
 impl Terms {
@@ -95,6 +99,8 @@ mod tests {
             pinned_day: pinned.map(Day),
             history_start: None,
             minimum_group_size: 0,
+            limits: CallerLimits::default(),
+            retention_days: 0,
         }
     }
 
@@ -103,6 +109,8 @@ mod tests {
         let before = terms("Europe/Paris", Some(10));
         let mut other = before.clone();
         other.minimum_group_size = 5;
+        other.limits.burst = 7;
+        other.retention_days = 9;
         other.history_start = Some(Day(3));
         assert_eq!(next_day_version(7, &before, &other), 7);
         assert_eq!(next_day_version(7, &before, &terms("UTC", Some(10))), 8);

@@ -5,6 +5,6 @@ mod app;
 mod domain;
 pub(crate) mod store;
 
-pub use api::TenantApi;
-pub use app::{Known, Tenants, ensure};
-pub use domain::Tenant;
+pub use api::{TenantApi, limits_to_wire};
+pub use app::{Known, Tenants, acting, ensure};
+pub use domain::{Tenant, unknown};

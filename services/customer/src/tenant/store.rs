@@ -2,7 +2,7 @@
 
 use regard_database::feed::ChangeRow;
 use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx};
-use regard_types::{Currency, Day, Micros, TenantId, Uuid, Zone};
+use regard_types::{CallerLimits, Currency, Day, Micros, TenantId, Uuid, Zone};
 use sea_orm::FromQueryResult;
 
 use super::domain::{Tenant, Terms};
@@ -24,10 +24,13 @@ pub(super) struct Stored {
     pub history_start: Option<i64>,
     pub minimum_group_size: i64,
     pub day_version: i64,
+    pub requests_per_second: i64,
+    pub burst: i64,
+    pub retention_days: i64,
 }
 
 pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, name, zone, currency, \
-     pinned_day, history_start, minimum_group_size, day_version";
+     pinned_day, history_start, minimum_group_size, day_version, requests_per_second, burst, retention_days";
 
 impl TryFrom<Stored> for Tenant {
     type Error = StoreError;
@@ -35,6 +38,7 @@ impl TryFrom<Stored> for Tenant {
     fn try_from(row: Stored) -> Result<Self, StoreError> {
         let day = |value: Option<i64>| value.map(i32::try_from).transpose().map(|d| d.map(Day));
         let size = i32::try_from(row.minimum_group_size).map_err(StoreError::corrupt)?;
+        let number = |value: i64| u32::try_from(value).map_err(StoreError::corrupt);
         Ok(Tenant {
             id: TenantId(row.id),
             name: row.name,
@@ -44,6 +48,11 @@ impl TryFrom<Stored> for Tenant {
                 pinned_day: day(row.pinned_day).map_err(StoreError::corrupt)?,
                 history_start: day(row.history_start).map_err(StoreError::corrupt)?,
                 minimum_group_size: size,
+                limits: CallerLimits {
+                    per_second: number(row.requests_per_second)?,
+                    burst: number(row.burst)?,
+                },
+                retention_days: i32::try_from(row.retention_days).map_err(StoreError::corrupt)?,
             },
             day_version: row.day_version,
             head: Head {
@@ -124,6 +133,15 @@ pub async fn write(tx: &Tx, tenant: &Tenant, place: Place) -> Result<(), StoreEr
             ColumnData::OneI64(i64::from(terms.minimum_group_size)),
         ),
         ("day_version", ColumnData::OneI64(tenant.day_version)),
+        (
+            "requests_per_second",
+            ColumnData::OneI64(i64::from(terms.limits.per_second)),
+        ),
+        ("burst", ColumnData::OneI64(i64::from(terms.limits.burst))),
+        (
+            "retention_days",
+            ColumnData::OneI64(i64::from(terms.retention_days)),
+        ),
     ];
     if tenant.head.version == 1 {
         let all: Vec<_> = columns.into_iter().chain(set).collect();
