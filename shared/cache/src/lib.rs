@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use entry::{Entry, Mark, Vector};
 pub use key::{Key, Slot};
 pub use local::Local;
-pub use shared::{Redis, RedisError};
+pub use shared::{Drawn, Redis, RedisError};
 pub use tiered::Tiered;
 
 /// What each cache does.

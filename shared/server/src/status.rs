@@ -140,6 +140,23 @@ pub(crate) fn bare(
     Status::with_error_details(code, clip(message.into()), details)
 }
 
+/// A status that says exactly when to come again.
+pub(crate) fn refused_until(
+    code: Code,
+    reason: &str,
+    message: impl Into<String>,
+    meta: &[(&str, &str)],
+    wait: Duration,
+) -> Status {
+    let meta = meta
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let mut details =
+        ErrorDetails::with_error_info(reason, DOMAIN, meta.collect::<HashMap<_, _>>());
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(code, clip(message.into()), details)
+}
+
 /// The message with every listed violation, so that a person who sees only the message can act.
 fn message(fault: &Fault) -> String {
     let mut text = fault.message.clone();

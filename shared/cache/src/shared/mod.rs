@@ -1,4 +1,5 @@
 mod breaker;
+mod bucket;
 mod connection;
 mod wire;
 
@@ -10,6 +11,7 @@ use futures::stream::{self, StreamExt};
 use redis::{RedisResult, Script};
 
 use breaker::Breaker;
+pub use bucket::Drawn;
 pub use connection::RedisError;
 use connection::{Line, Server};
 

@@ -1,15 +1,18 @@
 //! Figures of each RPC. Handles are looked up once; a call that nobody waits for any more counts as cancelled.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use metrics::{Counter, Gauge, Histogram};
+use regard_types::{Entered, Scope};
 use tonic::Code;
 use tracing::Span;
+use tracing::span::EnteredSpan;
 
-use super::Edge;
 use super::method::Method;
+use crate::limit::Place;
+use crate::serve::OpenCall;
+use crate::telemetry;
 
 /// The handles of one RPC.
 pub(crate) struct Meter {
@@ -59,50 +62,60 @@ impl Meter {
 
 /// One call from its arrival to the end of its answer.
 pub(crate) struct Flight {
-    edge: Arc<Edge>,
     method: Arc<Method>,
+    /// What it takes of the server's room, once admitted.
+    place: Option<Place>,
+    /// Its share in the connection.
+    open: OpenCall,
     span: Span,
+    scope: Option<Arc<Scope>>,
     started: Instant,
     done: bool,
 }
 
 impl Flight {
-    pub(crate) fn start(edge: &Arc<Edge>, method: &Arc<Method>) -> Self {
+    pub(crate) fn start(method: &Arc<Method>, open: OpenCall) -> Self {
         let flight = Self {
-            edge: Arc::clone(edge),
             method: Arc::clone(method),
+            place: None,
+            open,
             span: Span::none(),
+            scope: None,
             started: Instant::now(),
             done: false,
         };
-        flight.open().fetch_add(1, Ordering::Relaxed);
         method.meter.in_flight().increment(1.0);
         flight
     }
 
-    /// The span that it runs in from now on.
-    pub(crate) fn enter(&mut self, span: Span) {
+    /// Cancelled when a server stream shall end: the connection leaves, or the server.
+    pub(crate) fn leaving(&self) -> tokio_util::sync::CancellationToken {
+        self.open.leaving()
+    }
+
+    /// Takes its place until it ends.
+    pub(crate) fn hold(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
+    /// The span and the scope that it runs in from now on.
+    pub(crate) fn enter(&mut self, span: Span, scope: Arc<Scope>) {
         self.span = span;
+        self.scope = Some(scope);
     }
 
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
-    pub(crate) fn span(&self) -> &Span {
-        &self.span
+    /// What this thread does until the guard is dropped is a part of the call.
+    pub(crate) fn inside(&self) -> (Option<Entered>, EnteredSpan) {
+        let scope = self.scope.as_ref().map(Scope::enter);
+        (scope, self.span.clone().entered())
     }
 
     pub(crate) fn method(&self) -> &Method {
         &self.method
-    }
-
-    fn open(&self) -> &std::sync::atomic::AtomicUsize {
-        if self.method.streaming {
-            &self.edge.streams
-        } else {
-            &self.edge.calls
-        }
     }
 
     /// Counts the call once, with its code.
@@ -111,14 +124,30 @@ impl Flight {
             return;
         }
         self.method.meter.count(code, self.started);
-        tracing::debug!(parent: &self.span, code = name(code), micros = self.started.elapsed().as_micros(), "answered");
+        // Refusals take no time, whatever the load: what was worked on tells how busy the server is.
+        if let Some(place) = &self.place
+            && matches!(code, Code::Ok | Code::DeadlineExceeded | Code::Unavailable)
+        {
+            place.worked(self.started.elapsed());
+        }
+        telemetry::ended(&self.span, code);
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            // One that nobody waits for any more ends outside of its scope.
+            let _scope = self.scope.as_ref().map(Scope::enter);
+            tracing::debug!(
+                service = self.method.service,
+                method = self.method.name,
+                code = name(code),
+                micros = self.started.elapsed().as_micros(),
+                "answered"
+            );
+        }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.finish(Code::Cancelled);
-        self.open().fetch_sub(1, Ordering::Relaxed);
         self.method.meter.in_flight().decrement(1.0);
     }
 }

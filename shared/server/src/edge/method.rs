@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::meter::Meter;
+use crate::limit::Pace;
 use crate::service::{Grpc, Route};
 
 /// A service without permissions in the contract: it must not be served.
@@ -26,6 +27,8 @@ pub(crate) struct Method {
     /// None for an RPC that is not served.
     pub(crate) route: Option<Arc<dyn Route>>,
     pub(crate) meter: Meter,
+    /// Its latencies, for the limit of calls in work.
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// Service, method, path, whether it streams back: what anyone may call.
@@ -89,6 +92,7 @@ impl Methods {
                         server_streaming: method.server_streaming,
                         route: Some(Arc::clone(route)),
                         meter: Meter::new(service, name),
+                        pace: Arc::default(),
                     }),
                 );
             }
@@ -107,6 +111,7 @@ impl Methods {
                         server_streaming: *streaming,
                         route: Some(Arc::clone(route)),
                         meter: Meter::new(service, name),
+                        pace: Arc::default(),
                     }),
                 );
             }
@@ -124,8 +129,16 @@ impl Methods {
             server_streaming: false,
             route: None,
             meter: Meter::new("unknown", "unknown"),
+            pace: Arc::default(),
         });
         Ok(Self { by_path, unknown })
+    }
+
+    /// The latencies of all that is limited.
+    pub(crate) fn paces(&self) -> Vec<Arc<Pace>> {
+        let limited = |method: &&Arc<Method>| !method.public && !method.streaming;
+        let methods = self.by_path.values().filter(limited);
+        methods.map(|method| Arc::clone(&method.pace)).collect()
     }
 
     pub(crate) fn of(&self, path: &str) -> &Arc<Method> {

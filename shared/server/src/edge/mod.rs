@@ -8,60 +8,48 @@ mod request_id;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use http::{HeaderMap, Request, Response};
 use regard_types::{Caller, Fault};
-use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
-use crate::identity::Identity;
-use crate::service::Grpc;
+use crate::identity::{Ask, Found, Identity};
+use crate::limit::Gate;
+use crate::serve::{OpenCall, PeerCertificate};
 use crate::status::{bare, fitting, status};
+use crate::telemetry::{self, Begun};
 use answer::Answer;
 use meter::Flight;
 pub use method::Unprotected;
-use method::{Method, Methods};
+pub(crate) use method::{Method, Methods};
 use request_id::RequestId;
 
 /// The edge of a server.
 pub(crate) struct Edge {
     methods: Methods,
     identity: Identity,
-    limits: Limits,
-    calls: AtomicUsize,
-    streams: AtomicUsize,
-    /// Cancelled when open server streams shall end.
-    stopping: CancellationToken,
-}
-
-/// What the edge allows.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) deadline: Duration,
-    pub(crate) calls: usize,
-    pub(crate) streams: usize,
+    gate: Arc<Gate>,
+    /// Longest time of a unary call.
+    deadline: Duration,
 }
 
 impl Edge {
     pub(crate) fn new(
-        grpc: &Grpc,
+        methods: Methods,
         identity: Identity,
-        limits: Limits,
-        stopping: CancellationToken,
-    ) -> Result<Self, Unprotected> {
-        Ok(Self {
-            methods: Methods::new(grpc)?,
+        gate: Arc<Gate>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            methods,
             identity,
-            limits,
-            calls: AtomicUsize::new(0),
-            streams: AtomicUsize::new(0),
-            stopping,
-        })
+            gate,
+            deadline,
+        }
     }
 
     /// Answers one call; never an error, never a panic.
@@ -69,21 +57,28 @@ impl Edge {
         self: Arc<Self>,
         mut request: Request<Body>,
         trusted: Option<Arc<Caller>>,
+        open: OpenCall,
     ) -> Response<Body> {
         let request_id = RequestId::of(request.headers());
         let method = Arc::clone(self.methods.of(request.uri().path()));
-        let mut flight = Flight::start(&self, &method);
+        let mut flight = Flight::start(&method, open);
         let trusted = trusted.as_deref();
-        let admitted = self.admit(&mut request, trusted, &method, &request_id, &flight);
-        let span = span(&request, &method, &request_id);
+        let mut admitted = self
+            .admit(&mut request, trusted, &method, &request_id, &mut flight)
+            .await;
+        if admitted.is_ok()
+            && let Some(caller) = request.extensions().get::<Caller>()
+            && let Err(refusal) = self.gate.rate(caller).await
+        {
+            admitted = Err(refusal);
+        }
+        let Begun { span, scope } = telemetry::begin(&mut request, &method, &request_id.text);
+        flight.enter(span.clone(), Arc::clone(&scope));
+        let work = self.pass(request, admitted, method, request_id, flight);
         if span.is_none() {
-            self.pass(request, admitted, method, request_id, flight)
-                .await
+            scope.run(work).await
         } else {
-            flight.enter(span.clone());
-            self.pass(request, admitted, method, request_id, flight)
-                .instrument(span)
-                .await
+            scope.run(work.instrument(span)).await
         }
     }
 
@@ -120,52 +115,57 @@ impl Edge {
     }
 
     /// Limit, deadline, identity and permission; the caller goes into the request.
-    #[allow(clippy::result_large_err)]
-    fn admit(
+    async fn admit(
         &self,
         request: &mut Request<Body>,
         trusted: Option<&Caller>,
         method: &Method,
         request_id: &RequestId,
-        flight: &Flight,
+        flight: &mut Flight,
     ) -> Result<Admitted, Status> {
         let asked = timeout(request.headers())?;
         if method.public || method.route.is_none() {
             return Ok((asked, None));
         }
-        let (open, most) = if method.streaming {
-            (&self.streams, self.limits.streams)
-        } else {
-            (&self.calls, self.limits.calls)
-        };
-        if open.load(Ordering::Relaxed) > most {
-            let text = "too many requests are in flight; try again shortly";
-            let limit = most.to_string();
-            return Err(bare(
-                Code::ResourceExhausted,
-                "TOO_MANY_REQUESTS",
-                text,
-                &[("limit", &limit)],
-            ));
+        // Before anything that costs: most of what an overloaded server hears ends here.
+        if method.streaming {
+            flight.hold(self.gate.stream()?);
+        } else if trusted.is_none() {
+            flight.hold(self.gate.call(&method.pace)?);
         }
         let limit = if method.streaming {
             asked // an open stream has no other end than its caller's
         } else {
-            Some(asked.map_or(self.limits.deadline, |asked| {
-                asked.min(self.limits.deadline)
-            }))
+            Some(asked.map_or(self.deadline, |asked| asked.min(self.deadline)))
         };
         let deadline = limit.and_then(|limit| flight.started().checked_add(limit));
-        let caller = self
-            .identity
-            .caller(request.headers(), trusted, &request_id.text, deadline)
-            .map_err(status)?;
+        let shown = request.extensions().get::<PeerCertificate>();
+        let found = self.identity.find(request.headers(), shown, trusted);
+        let known = match found.map_err(status)? {
+            Found::Caller(caller) => caller,
+            Found::Ask(ask) => self.ask(ask, limit).await?,
+        };
+        let caller = Caller {
+            request_id: Arc::clone(&request_id.text),
+            deadline,
+            ..known
+        };
         let may = caller.may(method.permission);
         request.extensions_mut().insert(caller);
         if !may {
             return Err(status(Fault::denied(method.permission)));
         }
         Ok((limit, deadline))
+    }
+
+    /// Looks a caller up, in bounded time; once in some seconds for each.
+    async fn ask(&self, ask: Ask, limit: Option<Duration>) -> Result<Caller, Status> {
+        let limit = limit.map_or(LOOK_UP, |limit| limit.min(LOOK_UP));
+        let asked = Box::pin(self.identity.ask(ask));
+        match tokio::time::timeout(limit, asked).await {
+            Ok(caller) => caller.map_err(status),
+            Err(_) => Err(late(limit)),
+        }
     }
 
     /// The handler's answer: a bare status is set right here, a body is watched to its end.
@@ -186,8 +186,8 @@ impl Edge {
                 Response::from_parts(head, body)
             }
             None => {
-                let stop = (method.server_streaming && !method.client_streaming)
-                    .then(|| self.stopping.clone());
+                let stop =
+                    (method.server_streaming && !method.client_streaming).then(|| flight.leaving());
                 head.headers
                     .insert(request_id::HEADER, request_id.value.clone());
                 let deadline = deadline.filter(|_| method.streaming);
@@ -200,28 +200,11 @@ impl Edge {
     }
 }
 
+/// Longest time that looking a caller up may take.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
 /// How long the call may take, and until when.
 type Admitted = (Option<Duration>, Option<Instant>);
-
-/// All fields at once: for one that is recorded later the log writes the others again.
-fn span(request: &Request<Body>, method: &Method, request_id: &RequestId) -> tracing::Span {
-    match request.extensions().get::<Caller>() {
-        Some(caller) => tracing::info_span!(
-            "rpc",
-            rpc.service = method.service,
-            rpc.method = method.name,
-            request_id = &*request_id.text,
-            tenant = &*caller.tenant_name,
-            caller = &*caller.name,
-        ),
-        None => tracing::info_span!(
-            "rpc",
-            rpc.service = method.service,
-            rpc.method = method.name,
-            request_id = &*request_id.text,
-        ),
-    }
-}
 
 const STATUS: &str = "grpc-status";
 

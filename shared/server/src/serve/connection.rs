@@ -17,13 +17,13 @@ use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer as _, Service as _};
 
+use super::guard::Guard;
+use super::tls::{PeerCertificate, Tls};
 use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::edge::Edge;
 use crate::service::BoxFuture;
 use crate::settings::ServerSettings;
 
-/// Streams at once on one connection; callers wait for more.
-const STREAMS: u32 = 1_024;
 /// How long a caller may take to say what it wants.
 const HEADERS: Duration = Duration::from_secs(10);
 
@@ -32,6 +32,12 @@ pub(super) struct Host {
     pub(super) edge: Arc<Edge>,
     http: auto::Builder<TokioExecutor>,
     age: Option<Duration>,
+    /// How long calls may go on after that.
+    age_grace: Option<Duration>,
+    /// How long a connection may be without a first call, and without any later.
+    unused: Option<(Duration, Duration)>,
+    /// Cancelled when open server streams shall end.
+    pub(super) stopping: CancellationToken,
     /// Asks connections to end when their calls are answered.
     pub(super) leave: CancellationToken,
     /// Ends connections now.
@@ -39,7 +45,9 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// For connections from elsewhere.
     pub(super) fn new(edge: Arc<Edge>, settings: &ServerSettings) -> Self {
+        let limits = &settings.limits;
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http2()
             .timer(TokioTimer::new())
@@ -47,36 +55,68 @@ impl Host {
             .keep_alive_timeout(Duration::from_millis(settings.keepalive_timeout_ms))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(STREAMS);
+            .max_concurrent_streams(limits.streams_per_connection)
+            .max_header_list_size(limits.header_bytes);
         http.http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADERS);
         let age = (settings.max_connection_age_ms > 0)
             .then(|| Duration::from_millis(settings.max_connection_age_ms));
+        let age_grace = (settings.max_connection_age_grace_ms > 0)
+            .then(|| Duration::from_millis(settings.max_connection_age_grace_ms));
+        let unused = (
+            Duration::from_millis(limits.first_call_ms),
+            Duration::from_millis(limits.idle_ms),
+        );
         Self {
             edge,
             http,
             age,
+            age_grace,
+            unused: Some(unused),
+            stopping: CancellationToken::new(),
             leave: CancellationToken::new(),
             end: CancellationToken::new(),
         }
     }
 
+    /// For connections through memory: they may stay, used or not.
+    pub(super) fn local(edge: Arc<Edge>, settings: &ServerSettings) -> Self {
+        Self {
+            age: None,
+            unused: None,
+            ..Self::new(edge, settings)
+        }
+    }
+
     /// Serves a connection to its end.
-    pub(super) async fn serve<I>(self: Arc<Self>, stream: I, trusted: Option<Arc<Caller>>)
-    where
+    pub(super) async fn serve<I>(
+        self: Arc<Self>,
+        stream: I,
+        trusted: Option<Arc<Caller>>,
+        peer: Option<PeerCertificate>,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let edge = Arc::clone(&self.edge);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let guard = Guard::new(self.stopping.child_token());
+        let calls = Arc::clone(&guard);
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let call = Call {
                 edge: Arc::clone(&edge),
                 trusted: trusted.clone(),
+                guard: Arc::clone(&calls),
             };
+            if let Some(peer) = &peer {
+                request.extensions_mut().insert(peer.clone());
+            }
             async move { Ok::<_, Infallible>(call.answer(request.map(Body::new)).await) }
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let mut old = pin!(self.old());
+        let age = self.age.map(spread);
+        let mut old = pin!(after(age));
+        let mut unused = pin!(self.unused(&guard));
+        let mut over = pin!(self.over(age, &guard));
         let mut asked = false;
         loop {
             tokio::select! {
@@ -87,6 +127,8 @@ impl Host {
                     return;
                 }
                 () = &mut old, if !asked => asked = true,
+                () = &mut unused, if !asked => asked = true,
+                () = &mut over => return,
                 () = self.leave.cancelled(), if !asked => asked = true,
                 () = self.end.cancelled() => return,
             }
@@ -95,15 +137,52 @@ impl Host {
         }
     }
 
-    /// Ends when a connection is old: a tenth more or less than the age, so that they do not all leave at once.
-    async fn old(&self) {
-        match self.age {
-            None => std::future::pending().await,
-            Some(age) => {
-                let spread = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
-                tokio::time::sleep(age.mul_f64(0.9 + 0.2 * spread)).await;
+    /// Agrees on keys first, then as [`Host::serve`].
+    pub(super) async fn serve_tls<I>(self: Arc<Self>, stream: I, tls: Arc<Tls>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let agreed = tokio::select! {
+            agreed = tls.accept(stream) => agreed,
+            () = self.leave.cancelled() => return, // nothing was asked yet
+            () = self.end.cancelled() => return,
+        };
+        match agreed {
+            Ok((stream, peer)) => self.serve(stream, None, peer).await,
+            Err(error) => {
+                metrics::counter!("regard_tls_refused_total").increment(1);
+                tracing::debug!(%error, "no TLS with a caller");
             }
         }
+    }
+
+    /// Ends when a connection makes no calls.
+    async fn unused(&self, guard: &Guard) {
+        match self.unused {
+            None => std::future::pending().await,
+            Some((first, idle)) => guard.unused(first, idle).await,
+        }
+    }
+
+    /// Ends when an old connection has had its grace, and its streams the time to end.
+    async fn over(&self, age: Option<Duration>, guard: &Guard) {
+        let both = age.zip(self.age_grace);
+        after(both.map(|(age, grace)| age + grace)).await;
+        guard.leave();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A tenth more or less, so that connections of one moment do not all leave at once.
+fn spread(age: Duration) -> Duration {
+    let spread = f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX);
+    age.mul_f64(0.9 + 0.2 * spread)
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        None => std::future::pending().await,
+        Some(time) => tokio::time::sleep(time).await,
     }
 }
 
@@ -112,6 +191,7 @@ impl Host {
 struct Call {
     edge: Arc<Edge>,
     trusted: Option<Arc<Caller>>,
+    guard: Arc<Guard>,
 }
 
 impl Call {
@@ -127,7 +207,9 @@ impl Call {
                 Err(never) => match never {},
             };
         }
-        self.edge.call(request, self.trusted).await
+        self.edge
+            .call(request, self.trusted, self.guard.call())
+            .await
     }
 }
 
@@ -142,6 +224,7 @@ impl tower::Service<Request<Body>> for Call {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let call = self.clone();
-        Box::pin(async move { Ok(call.edge.call(request, call.trusted).await) })
+        let open = call.guard.call();
+        Box::pin(async move { Ok(call.edge.call(request, call.trusted, open).await) })
     }
 }

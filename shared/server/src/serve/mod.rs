@@ -1,28 +1,35 @@
 //! A server from its start to its bounded end.
 
+mod accept;
 mod connection;
+mod guard;
 mod health;
+mod job;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic_health::server::HealthReporter;
 
-use crate::edge::{Edge, Limits, Unprotected};
-use crate::figures;
+use crate::edge::{Edge, Methods, Unprotected};
 use crate::identity::Identity;
+use crate::limit::{Doors, Gate, LimitSettings};
 use crate::pipe::{Knock, Pipe};
-use crate::service::{Grpc, Job, Service};
+use crate::service::{BoxFuture, Grpc, Service};
 use crate::settings::{ServerSettings, SettingsError};
+use crate::telemetry;
+use accept::Accept;
 use connection::Host;
+pub(crate) use guard::OpenCall;
 use health::Watched;
+use job::Jobs;
+use tls::Tls;
+pub use tls::{PeerCertificate, TlsError};
 
 /// HTTP/2 windows: batches of some megabytes must not wait for window updates.
 pub(crate) const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -37,6 +44,12 @@ pub enum ServeError {
     /// A service that must not be served.
     #[error(transparent)]
     Unprotected(#[from] Unprotected),
+    /// Certificates that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The Redis that replicas share their limits through.
+    #[error("limits: {0}")]
+    Redis(#[from] regard_cache::RedisError),
     /// An address that cannot be taken.
     #[error("cannot listen on {address}: {source}; is another server running there?")]
     Listen {
@@ -57,17 +70,28 @@ pub enum ServeError {
 pub struct Running {
     address: Option<SocketAddr>,
     metrics_address: Option<SocketAddr>,
-    host: Arc<Host>,
-    stopping: CancellationToken,
-    connections: TaskTracker,
-    /// Accepting, health, figures.
+    gate: Arc<Gate>,
+    /// Connections from elsewhere.
+    far: Accept,
+    /// Connections within the process: jobs still need them when nobody else is served any more.
+    near: Accept,
+    /// Listening.
+    doors: JoinSet<()>,
+    /// Figures, and what comes through memory.
     own: JoinSet<()>,
-    jobs: JoinSet<()>,
+    jobs: Jobs,
+    closing: Vec<BoxFuture<()>>,
     reporter: HealthReporter,
     names: Vec<&'static str>,
     stop_delay: Duration,
     grace: Duration,
+    hand_back: Duration,
 }
+
+/// How long a stream that is asked to end, and a connection that is cut, may take.
+const POLITE: Duration = Duration::from_millis(500);
+/// Longest time that services may take to close, such as their databases.
+const CLOSE: Duration = Duration::from_secs(10);
 
 impl Running {
     /// Starts to serve.
@@ -83,7 +107,7 @@ impl Running {
         settings.check("server").map_err(ServeError::Settings)?;
         let metrics = listen(&settings.metrics_listen).await?;
         if metrics.is_some() {
-            figures::collect_figures();
+            telemetry::collect_figures();
         }
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut grpc = Grpc::new().with(health);
@@ -93,13 +117,19 @@ impl Running {
         if settings.reflection {
             grpc = reflected(grpc)?;
         }
-        let stopping = CancellationToken::new();
-        let limits = Limits {
-            deadline: Duration::from_millis(settings.deadline_ms),
-            calls: settings.max_calls,
-            streams: settings.max_streams,
-        };
-        let edge = Arc::new(Edge::new(&grpc, identity, limits, stopping.clone())?);
+        let methods = Methods::new(&grpc)?;
+        let gate = Gate::new(&settings.limits, methods.paces())?;
+        let deadline = Duration::from_millis(settings.deadline_ms);
+        let directory = services
+            .iter()
+            .find_map(|service| service.directory.clone());
+        let identity = identity.with_directory(directory);
+        let edge = Arc::new(Edge::new(methods, identity, Arc::clone(&gate), deadline));
+        let tls = settings
+            .tls
+            .is_set()
+            .then(|| Tls::open(&settings.tls))
+            .transpose()?;
         let listener = listen(&settings.listen).await?;
         let door = pipe.door().ok_or(ServeError::Pipe)?;
         let local =
@@ -107,11 +137,13 @@ impl Running {
         let mut running = Self {
             address: local(&listener),
             metrics_address: local(&metrics),
-            host: Arc::new(Host::new(edge, settings)),
-            stopping,
-            connections: TaskTracker::new(),
+            gate,
+            far: Accept::new(Host::new(Arc::clone(&edge), settings)),
+            near: Accept::new(Host::local(edge, settings)),
+            doors: JoinSet::new(),
             own: JoinSet::new(),
-            jobs: JoinSet::new(),
+            jobs: Jobs::default(),
+            closing: Vec::new(),
             reporter,
             names: services
                 .iter()
@@ -119,41 +151,51 @@ impl Running {
                 .collect(),
             stop_delay: Duration::from_millis(settings.stop_delay_ms),
             grace: Duration::from_millis(settings.grace_ms),
+            hand_back: Duration::from_millis(settings.hand_back_ms),
         };
-        running.run(
-            services,
-            listener,
-            metrics,
-            door,
-            Duration::from_millis(settings.ready_ms),
-        );
+        if let Some(listener) = listener {
+            running.listen(listener, tls, &settings.limits);
+        }
+        if let Some(listener) = metrics {
+            running.own.spawn(telemetry::serve_figures(listener));
+        }
+        let ready = Duration::from_millis(settings.ready_ms);
+        running.run(services, door, ready);
         Ok(running)
     }
 
-    fn run(
+    fn listen(
         &mut self,
-        services: Vec<Service>,
-        listener: Option<TcpListener>,
-        metrics: Option<TcpListener>,
-        door: mpsc::Receiver<Knock>,
-        ready: Duration,
+        listener: TcpListener,
+        tls: Option<(Arc<Tls>, tls::Follow)>,
+        limits: &LimitSettings,
     ) {
+        let (tls, follow) = tls.unzip();
+        if let Some(follow) = follow {
+            self.own.spawn(follow.run());
+        }
+        let accept = self.far.clone().tcp(listener, tls, Doors::new(limits));
+        self.doors.spawn(accept);
+    }
+
+    fn run(&mut self, services: Vec<Service>, door: mpsc::Receiver<Knock>, ready: Duration) {
         let watched = services.iter().map(Watched::of).collect();
-        self.own
+        // With the doors: nobody may say again that it serves.
+        self.doors
             .spawn(health::watch(self.reporter.clone(), watched, ready));
-        if let Some(listener) = metrics {
-            self.own.spawn(figures::serve(listener));
-        }
-        let accept = Accept {
-            host: Arc::clone(&self.host),
-            connections: self.connections.clone(),
-        };
-        if let Some(listener) = listener {
-            self.own.spawn(accept.clone().tcp(listener));
-        }
-        self.own.spawn(accept.pipe(door));
-        for job in services.into_iter().flat_map(|service| service.jobs) {
-            self.jobs.spawn(run_job(job));
+        self.own.spawn(self.near.clone().pipe(door));
+        let gate = Arc::clone(&self.gate);
+        self.own.spawn(async move {
+            loop {
+                gate.tell();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        for service in services {
+            for job in service.jobs {
+                self.jobs.start(job);
+            }
+            self.closing.push(service.close);
         }
     }
 
@@ -169,38 +211,54 @@ impl Running {
         self.metrics_address
     }
 
-    /// Ends in order and in bounded time: NOT_SERVING, the delay for balancers, no new connections, jobs dropped, watching
-    /// streams ended, calls drained for the grace, and then the rest cut. True if nothing had to be cut.
+    /// Ends in order, and in bounded time: NOT_SERVING; the delay for balancers; no new connections, and old ones asked to
+    /// leave; calls drained for the grace while jobs still run; watching streams ended and jobs asked to hand back; the
+    /// rest cut; services closed. True if nothing had to be cut.
     pub async fn stop(mut self) -> bool {
         health::leave(&self.reporter, &self.names).await;
         if !self.stop_delay.is_zero() {
             tokio::time::sleep(self.stop_delay).await;
         }
+        self.doors.shutdown().await;
+        let grace = tokio::time::Instant::now() + self.grace;
+        self.far.host.leave.cancel();
+        self.far.connections.close();
+        self.calls_end(grace).await;
+        let jobs = std::mem::take(&mut self.jobs);
+        let hand_back = jobs.stop(self.hand_back);
+        self.far.host.stopping.cancel();
+        // Streams get a moment to say so, even where the calls have used up the grace.
+        let polite = grace.max(tokio::time::Instant::now() + POLITE);
+        let (handed_back, far) = tokio::join!(hand_back, self.far.end(polite));
+        self.near.host.stopping.cancel();
+        self.near.host.leave.cancel();
         self.own.shutdown().await;
-        self.jobs.shutdown().await;
-        self.stopping.cancel();
-        self.host.leave.cancel();
-        self.connections.close();
-        let drained = tokio::time::timeout(self.grace, self.connections.wait())
-            .await
-            .is_ok();
-        if !drained {
-            tracing::warn!(
-                connections = self.connections.len(),
-                "calls still open after the grace are cut"
-            );
-            self.host.end.cancel();
-            // Dropping a connection takes no time; a task that hangs nevertheless must not keep the process.
-            let _ = tokio::time::timeout(Duration::from_secs(1), self.connections.wait()).await;
+        self.near.connections.close();
+        let near = self
+            .near
+            .end(grace.max(tokio::time::Instant::now() + POLITE))
+            .await;
+        let closing = futures::future::join_all(std::mem::take(&mut self.closing));
+        if tokio::time::timeout(CLOSE, closing).await.is_err() {
+            tracing::warn!("services did not close in time");
         }
-        drained
+        handed_back && far && near
+    }
+
+    /// Waits until no unary call is in work, or until then.
+    async fn calls_end(&self, until: tokio::time::Instant) {
+        while self.gate.in_work() > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.stopping.cancel();
-        self.host.end.cancel();
+        for side in [&self.far, &self.near] {
+            side.host.stopping.cancel();
+            side.host.end.cancel();
+        }
     }
 }
 
@@ -257,45 +315,6 @@ pub async fn stop_signal() {
     }
 }
 
-/// Takes connections in.
-#[derive(Clone)]
-struct Accept {
-    host: Arc<Host>,
-    connections: TaskTracker,
-}
-
-impl Accept {
-    async fn tcp(self, listener: TcpListener) {
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    // Small answers must not wait for more to send; a socket that refuses is about to break anyway.
-                    let _ = stream.set_nodelay(true);
-                    self.take(stream, None);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors, most likely
-                }
-            }
-        }
-    }
-
-    async fn pipe(self, mut door: mpsc::Receiver<Knock>) {
-        while let Some(Knock { stream, trusted }) = door.recv().await {
-            self.take(stream, trusted);
-        }
-    }
-
-    fn take<I>(&self, stream: I, trusted: Option<Arc<regard_types::Caller>>)
-    where
-        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        self.connections
-            .spawn(Arc::clone(&self.host).serve(stream, trusted));
-    }
-}
-
 async fn listen(address: &str) -> Result<Option<TcpListener>, ServeError> {
     if address.is_empty() {
         return Ok(None);
@@ -321,16 +340,4 @@ fn reflected(grpc: Grpc) -> Result<Grpc, tonic_reflection::server::Error> {
     Ok(grpc
         .with(builder().build_v1()?)
         .with(builder().build_v1alpha()?))
-}
-
-async fn run_job(job: Job) {
-    use futures::FutureExt as _;
-    if std::panic::AssertUnwindSafe(job.run)
-        .catch_unwind()
-        .await
-        .is_err()
-    {
-        tracing::error!(job = job.name, "job panicked and is over");
-        metrics::counter!("regard_job_panics_total", "job" => job.name).increment(1);
-    }
 }

@@ -1,0 +1,237 @@
+//! How many unary calls are in work at once: a limit that follows the latency, so that a server with more calls than it
+//! can do answers some in good time and refuses the rest at once, instead of answering all too late.
+//!
+//! Every tenth of a second the shortest latency of each RPC is compared with the shortest that it has when nothing waits.
+//! Where it is more than [`TOLERANCE`] times that (and more than the slack above it) calls wait for each other: the limit
+//! falls in proportion. Where it is well below, and the limit was reached, it grows by a tenth. The shortest, since
+//! that of a mixture of cheap and dear calls moves with waiting alone; RPCs are weighed by the time that they took.
+//! Under lasting load the limit is halved for two tenths of a second now and then, to see the latency without waiting
+//! (as the gradient controllers of Netflix's concurrency-limits and of Envoy do).
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Microseconds between two looks.
+const WINDOW: u64 = 100_000;
+/// Fewest answers in a window; else it goes on, up to [`LONGEST`].
+const FEWEST: u64 = 10;
+const LONGEST: u64 = 1_000_000;
+/// How many times the calm latency is fine.
+const TOLERANCE: f64 = 1.6;
+/// Below this share of the tolerated latency the limit may grow.
+const EASY: f64 = 0.8;
+/// The limit at the start, where the bounds allow.
+const START: usize = 64;
+/// Microseconds of lasting load between two probes.
+const PROBE: u64 = 10_000_000;
+/// How many windows an RPC without answers is remembered by: none, its calm latency stays.
+const NEVER: u64 = u64::MAX;
+
+/// The latencies of one RPC, in microseconds.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    shortest: AtomicU64,
+    answers: AtomicU64,
+    total: AtomicU64,
+    /// Without waiting; 0 while unknown.
+    calm: AtomicU64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            shortest: AtomicU64::new(NEVER),
+            answers: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            calm: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Bounds of the limit, and the microseconds above the calm latency that are always fine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) least: usize,
+    pub(crate) most: usize,
+    pub(crate) slack: u64,
+}
+
+pub(crate) struct Concurrency {
+    bounds: Bounds,
+    in_work: AtomicUsize,
+    /// Most in work in this window.
+    peak: AtomicUsize,
+    limit: AtomicUsize,
+    /// When the window may end; microseconds, as all times here, since any fixed moment.
+    look: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Normal,
+    /// Half the limit, while what was begun before is answered.
+    Draining,
+    /// Half the limit: what is seen now is calm.
+    Probing,
+}
+
+struct State {
+    paces: Vec<Arc<Pace>>,
+    /// The limit without the fraction lost, and without a probe.
+    limit: f64,
+    phase: Phase,
+    /// When the window began.
+    began: u64,
+    /// When the latency was last seen without waiting.
+    calm: u64,
+}
+
+impl Concurrency {
+    pub(crate) fn new(bounds: Bounds, paces: Vec<Arc<Pace>>) -> Self {
+        let start = START.clamp(bounds.least, bounds.most);
+        Self {
+            bounds,
+            in_work: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            limit: AtomicUsize::new(start),
+            look: AtomicU64::new(WINDOW),
+            state: Mutex::new(State {
+                paces,
+                limit: as_f64(start),
+                phase: Phase::Normal,
+                began: 0,
+                calm: 0,
+            }),
+        }
+    }
+
+    /// Takes a place; or else the limit that is reached. [`Concurrency::leave`] gives it back.
+    pub(crate) fn enter(&self) -> Result<(), usize> {
+        let before = self.in_work.fetch_add(1, Ordering::Relaxed);
+        let limit = self.limit.load(Ordering::Relaxed);
+        if before >= limit {
+            self.in_work.fetch_sub(1, Ordering::Relaxed);
+            self.peak.fetch_max(limit, Ordering::Relaxed);
+            return Err(limit);
+        }
+        if before >= self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(before + 1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Gives the place back.
+    pub(crate) fn leave(&self) {
+        self.in_work.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes how long an RPC took that was done in full, and adjusts the limit when it is time.
+    pub(crate) fn note(&self, pace: &Pace, took: u64, now: u64) {
+        let took = took.max(1);
+        if took < pace.shortest.load(Ordering::Relaxed) {
+            pace.shortest.fetch_min(took, Ordering::Relaxed);
+        }
+        pace.answers.fetch_add(1, Ordering::Relaxed);
+        pace.total.fetch_add(took, Ordering::Relaxed);
+        if now >= self.look.load(Ordering::Relaxed)
+            && let Ok(mut state) = self.state.try_lock()
+            && now >= self.look.load(Ordering::Relaxed)
+        {
+            self.adjust(&mut state, now);
+        }
+    }
+
+    /// The limit in force.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// In work now.
+    pub(crate) fn in_work(&self) -> usize {
+        self.in_work.load(Ordering::Relaxed)
+    }
+
+    fn adjust(&self, state: &mut State, now: u64) {
+        let answers: u64 = state
+            .paces
+            .iter()
+            .map(|pace| pace.answers.load(Ordering::Relaxed))
+            .sum();
+        if answers < FEWEST && now < state.began.saturating_add(LONGEST) {
+            self.look.store(now + WINDOW / 4, Ordering::Relaxed);
+            return;
+        }
+        let peak = self.peak.swap(self.in_work(), Ordering::Relaxed);
+        let calm = state.phase == Phase::Probing || peak <= (self.limit() / 4).max(2);
+        let pressure = state.pressure(calm, self.bounds.slack);
+        if calm {
+            state.calm = now;
+        }
+        state.began = now;
+        match state.phase {
+            Phase::Draining => state.phase = Phase::Probing,
+            Phase::Probing => state.phase = Phase::Normal,
+            Phase::Normal => {
+                if pressure > 1.0 {
+                    state.limit *= (1.0 / pressure).clamp(0.7, 0.98);
+                } else if pressure < EASY && as_f64(peak) >= 0.8 * state.limit {
+                    state.limit += (state.limit / 10.0).max(1.0);
+                }
+                let (least, most) = (as_f64(self.bounds.least), as_f64(self.bounds.most));
+                state.limit = state.limit.clamp(least, most);
+                if now > state.calm.saturating_add(PROBE) {
+                    state.phase = Phase::Draining;
+                }
+            }
+        }
+        let limit = match state.phase {
+            Phase::Normal => state.limit,
+            Phase::Draining | Phase::Probing => (state.limit / 2.0).max(1.0),
+        };
+        self.limit.store(whole(limit), Ordering::Relaxed);
+        self.look.store(now + WINDOW, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    /// The latency as a share of the tolerated one, each RPC weighed by its time; ends the window.
+    fn pressure(&self, calm: bool, slack: u64) -> f64 {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for pace in &self.paces {
+            let answers = pace.answers.swap(0, Ordering::Relaxed);
+            let total = pace.total.swap(0, Ordering::Relaxed);
+            let shortest = pace.shortest.swap(NEVER, Ordering::Relaxed);
+            if answers == 0 || shortest == NEVER {
+                continue;
+            }
+            let known = pace.calm.load(Ordering::Relaxed);
+            let next = if known == 0 {
+                shortest
+            } else if shortest < known {
+                // Half the way: one answer that was quicker than all others moves little.
+                shortest.midpoint(known)
+            } else if calm {
+                known + (shortest - known) / 4
+            } else {
+                known
+            };
+            pace.calm.store(next.max(1), Ordering::Relaxed);
+            let fine = (as_f64(next) * TOLERANCE).max(as_f64(next.saturating_add(slack)));
+            sum += as_f64(total) * as_f64(shortest) / fine.max(1.0);
+            weight += as_f64(total);
+        }
+        if weight > 0.0 { sum / weight } else { 0.0 }
+    }
+}
+
+/// Exact for all numbers that occur here.
+#[allow(clippy::cast_precision_loss)]
+fn as_f64<N: TryInto<u64>>(number: N) -> f64 {
+    number.try_into().unwrap_or(u64::MAX) as f64
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn whole(limit: f64) -> usize {
+    limit.round().max(1.0) as usize
+}
