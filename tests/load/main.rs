@@ -74,7 +74,7 @@ pub struct Plan {
 }
 
 type Measure = fn(&Plan) -> anyhow::Result<Vec<Row>>;
-const ROWS: [(&str, Measure); 7] = [
+const ROWS: [(&str, Measure); 8] = [
     ("L1", row::l1::run),
     ("L4", row::l4::run),
     ("L5", row::ingest::l5),
@@ -82,6 +82,7 @@ const ROWS: [(&str, Measure); 7] = [
     ("L8", row::l8::run),
     ("L9", row::l9::run),
     ("L12", row::l12::run),
+    ("RLS", row::rls::run),
 ];
 
 fn main() -> std::process::ExitCode {

@@ -47,7 +47,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The database of a service, for its owner.
+    /// The database of a service, as the service works in it.
     pub fn url(&self, service: &str) -> &str {
         self.database(service).map_or("", |db| db.url.as_str())
     }
@@ -63,16 +63,41 @@ impl Store {
         found.map(|(_, db)| db)
     }
 
-    /// Starts services on these databases.
+    /// Starts services on these databases, row-level security behind their doors.
     ///
     /// # Errors
     /// As [`Serve::start`].
     pub fn serve(&self, plan: &Plan, folder: &Path, services: &[&str]) -> anyhow::Result<Serve> {
-        let settings = [
-            ("REGARD_CUSTOMER__DATABASE__URL", self.url("customer")),
-            ("REGARD_FEEDBACK__DATABASE__URL", self.url("feedback")),
-            ("REGARD_SCORING__DATABASE__URL", self.url("scoring")),
-        ];
+        self.serve_with(plan, folder, services, true)
+    }
+
+    /// Starts services on these databases, with row-level security or as the owner and without.
+    ///
+    /// # Errors
+    /// As [`Serve::start`].
+    pub fn serve_with(
+        &self,
+        plan: &Plan,
+        folder: &Path,
+        services: &[&str],
+        row_security: bool,
+    ) -> anyhow::Result<Serve> {
+        let mut settings = Vec::new();
+        for (service, db) in &self.databases {
+            let section = format!("REGARD_{}__DATABASE__", service.to_uppercase());
+            let (url, on) = if row_security {
+                (&db.url, "on")
+            } else {
+                (&db.migrate_url, "off")
+            };
+            settings.push((format!("{section}URL"), url.clone()));
+            settings.push((format!("{section}MIGRATE_URL"), db.migrate_url.clone()));
+            settings.push((format!("{section}ROW_SECURITY"), on.to_owned()));
+        }
+        let settings: Vec<(&str, &str)> = settings
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         Serve::start(plan, folder, services, &settings, None)
     }
 
