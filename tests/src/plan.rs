@@ -8,7 +8,8 @@ use regard_client::{Client, Options};
 use regard_database::{DatabaseSettings, LocalKey, MasterKeys};
 use regard_scoring::follow::Source;
 use regard_server::{
-    Identity, IdentitySettings, KeySettings, Pipe, Running, ServerSettings, Shared, service_caller,
+    Identity, IdentitySettings, KeySettings, Pipe, Running, ServerSettings, Shared,
+    TelemetrySettings, service_caller,
 };
 use regard_types::{Clock, IdSecret, Service};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Plan {
     pub listen: String,
     /// Where the figures are; empty for none.
     pub figures: String,
+    /// Where traces and figures go; only a process of its own sends them.
+    pub telemetry: TelemetrySettings,
     /// Tenants that have a key, see [`key_of`].
     pub tenants: Vec<String>,
 }
@@ -114,6 +117,7 @@ impl Plan {
                     ..CacheSettings::default()
                 },
                 redis_url: self.redis.clone(),
+                ready_lag: std::time::Duration::from_secs(60),
             };
             let sources = self.sources(&pipe)?;
             let opened = regard_scoring::open(settings, shared(), sources).await;
@@ -157,6 +161,7 @@ impl Plan {
             key,
             name: name.to_owned(),
             tenant: tenant.to_owned(),
+            roles: Vec::new(),
             permissions: vec!["*".to_owned()],
             all_tenants,
         };
@@ -169,6 +174,7 @@ impl Plan {
         let settings = IdentitySettings {
             embedded: true,
             keys,
+            ..IdentitySettings::default()
         };
         Identity::new(&settings, &ids(), "identity").map_err(|bad| anyhow!("{bad:?}"))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use regard_client::{Client, Options, describe};
+use regard_client::{Client, Options, Tls, describe};
 use regard_proto::common::v1::{CustomerRef, SourceKey, customer_ref};
 use regard_proto::customer::v1::{BatchGetCustomersRequest, GetTenantRequest};
 use regard_proto::types::Date;
@@ -17,7 +17,7 @@ use crate::failure::usage;
 /// Where the suite answers, and who calls.
 #[derive(Debug, Clone, Args)]
 pub struct Server {
-    /// Address of the suite.
+    /// Address of the suite: http:// or https://, several servers with commas between.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -29,8 +29,38 @@ pub struct Server {
     #[arg(long, value_name = "KEY", env = "REGARD_KEY", hide_env_values = true)]
     key: Option<String>,
     /// File that contains the key.
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REGARD_KEY_FILE",
+        conflicts_with = "key"
+    )]
     key_file: Option<PathBuf>,
+    /// File with a token (JWT) that names the caller, in the place of a key.
+    #[arg(long, value_name = "FILE", env = "REGARD_TOKEN_FILE", conflicts_with_all = ["key", "key_file"])]
+    token_file: Option<PathBuf>,
+    /// For https: PEM file of the authorities that the suite's certificate is believed by [default: those of browsers].
+    #[arg(long, value_name = "FILE", env = "REGARD_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// For https: PEM file of the caller's own certificate.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REGARD_CERT_FILE",
+        requires = "cert_key_file"
+    )]
+    cert_file: Option<PathBuf>,
+    /// PEM file of that certificate's key.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REGARD_CERT_KEY_FILE",
+        requires = "cert_file"
+    )]
+    cert_key_file: Option<PathBuf>,
+    /// For https: the name in the suite's certificate, where it is not the address's.
+    #[arg(long, value_name = "NAME", env = "REGARD_SERVER_NAME")]
+    server_name: Option<String>,
 }
 
 impl Server {
@@ -49,9 +79,20 @@ impl Server {
         };
         let options = Options {
             api_key,
+            token_file: self.token_file.clone(),
+            tls: self.tls(),
             ..Options::default()
         };
         Ok(Client::connect(&self.server, &options).await?)
+    }
+
+    /// Certificates count for https only; in the environment they may stand beside any address.
+    fn tls(&self) -> Option<Tls> {
+        self.server.starts_with("https://").then(|| Tls {
+            ca_file: self.ca_file.clone(),
+            identity: self.cert_file.clone().zip(self.cert_key_file.clone()),
+            server_name: self.server_name.clone(),
+        })
     }
 }
 

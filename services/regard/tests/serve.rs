@@ -199,7 +199,7 @@ fn services_run_apart() {
     let facts = Served::start(&[
         "customer", "feedback", "--data", &folder, "--set", SECRET, "--config", &config,
     ]);
-    let set = |key: &str| format!("scoring.{key}_address={}", facts.address);
+    let set = |key: &str| format!("peer.{key}_address={}", facts.address);
     let meaning = Served::start(&[
         "scoring",
         "--data",
@@ -211,7 +211,7 @@ fn services_run_apart() {
         "--set",
         &set("feedback"),
         "--set",
-        &format!("scoring.feed_key={KEY}"),
+        &format!("peer.api_key={KEY}"),
     ]);
     let file = dir.path().join("o.csv");
     std::fs::write(&file, "customer,date,value\n1,2024-01-02,10\n").unwrap();
@@ -282,7 +282,7 @@ fn what_must_not_be_served_is_refused() {
     let (_, message) = fails(&["serve", "scoring", "--data", &folder]);
     assert!(message.contains("secrets.id_secret"), "{message}");
     let (_, message) = fails(&["serve", "scoring", "--data", &folder, "--set", SECRET]);
-    assert!(message.contains("scoring.customer_address"), "{message}");
+    assert!(message.contains("peer.customer_address"), "{message}");
     let (_, message) = fails(&["serve", "--data", &folder, "--set", "log.level=loud=very"]);
     assert!(message.contains("log.level"), "{message}");
 }
@@ -346,7 +346,8 @@ fn postgresql_and_redis_by_settings() {
     let folder = dir.path().join("data").display().to_string();
     let url = |at: usize, name: &str| format!("{name}.database.url={}", stores[at].url);
     let redis = format!("cache.redis_url={}", cache.redis_url.as_deref().unwrap());
-    let owner = |at: usize, name: &str| format!("{name}.database.migrate_url={}", stores[at].migrate_url);
+    let owner =
+        |at: usize, name: &str| format!("{name}.database.migrate_url={}", stores[at].migrate_url);
     let urls = [
         url(0, "customer"),
         url(1, "feedback"),

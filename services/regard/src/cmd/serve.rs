@@ -3,7 +3,9 @@
 use std::io::{Write as _, stdout};
 
 use clap::Args;
-use regard_server::{LogFormat, LogSettings, init_logs, stop_signal};
+use regard_server::{
+    LogFormat, LogSettings, Telemetry, TelemetrySettings, init_telemetry, stop_signal,
+};
 
 use super::config::SettingsArgs;
 use crate::settings::{self, Settings};
@@ -41,7 +43,7 @@ impl Serve {
     pub fn run(self) -> anyhow::Result<()> {
         let loaded = self.settings.load()?;
         let settings = loaded.settings;
-        start_logs(&settings)?;
+        let mut telemetry = start_telemetry(&settings)?;
         let mut services = if self.services.is_empty() {
             Which::ALL.to_vec()
         } else {
@@ -50,25 +52,28 @@ impl Serve {
         services.sort_unstable();
         services.dedup();
         runtime()?.block_on(Box::pin(async {
-            if self.demo {
-                return crate::demo::serve(
-                    settings,
-                    self.data_dir.as_deref(),
-                    self.insecure_allow_default,
-                )
-                .await;
-            }
-            let suite = Suite::start(Start {
-                settings: &settings,
-                services: &services,
-                insecure_default: self.insecure_allow_default,
-            })
-            .await?;
-            announce(&suite, &services)?;
-            stop_signal().await;
-            suite.stop().await;
-            Ok(())
+            telemetry.start();
+            let served = self.serve(settings, &services).await;
+            telemetry.stop().await;
+            served
         }))
+    }
+
+    async fn serve(&self, settings: Settings, services: &[Which]) -> anyhow::Result<()> {
+        if self.demo {
+            let (data, insecure) = (self.data_dir.as_deref(), self.insecure_allow_default);
+            return Box::pin(crate::demo::serve(settings, data, insecure)).await;
+        }
+        let suite = Suite::start(Start {
+            settings: &settings,
+            services,
+            insecure_default: self.insecure_allow_default,
+        })
+        .await?;
+        announce(&suite, services)?;
+        stop_signal().await;
+        suite.stop().await;
+        Ok(())
     }
 }
 
@@ -78,8 +83,9 @@ fn announce(suite: &Suite, services: &[Which]) -> anyhow::Result<()> {
     if let Some(address) = suite.address() {
         writeln!(
             out,
-            "regard serves {} at http://{address}",
-            names.join(", ")
+            "regard serves {} at {}://{address}",
+            names.join(", "),
+            suite.scheme()
         )?;
     }
     if let Some(address) = suite.metrics_address() {
@@ -92,11 +98,11 @@ fn announce(suite: &Suite, services: &[Which]) -> anyhow::Result<()> {
 /// Tells every step of a new schema at the level of our own code.
 const MIGRATOR: &str = "sea_orm_migration";
 
-/// Logs as the settings say.
+/// Logs, figures and traces as the settings say.
 ///
 /// # Errors
-/// A level that is none.
-pub fn start_logs(settings: &Settings) -> anyhow::Result<()> {
+/// A level that is none; a collector that cannot be one.
+fn start_telemetry(settings: &Settings) -> anyhow::Result<Telemetry> {
     let mut level = settings.log.level.clone();
     if !level.contains(MIGRATOR) {
         level.push_str(&format!(",{MIGRATOR}=warn"));
@@ -104,9 +110,20 @@ pub fn start_logs(settings: &Settings) -> anyhow::Result<()> {
     let logs = LogSettings {
         level,
         format: match settings.log.format {
+            settings::LogFormat::Auto => LogFormat::Auto,
             settings::LogFormat::Pretty => LogFormat::Pretty,
             settings::LogFormat::Json => LogFormat::Json,
         },
     };
-    Ok(init_logs(&logs, "log")?)
+    let given = settings.telemetry.clone();
+    let telemetry = TelemetrySettings {
+        otlp_endpoint: given.otlp_endpoint,
+        otlp_ca_file: given.otlp_ca_file,
+        sample_ratio: given.sample_ratio,
+        service_name: given.service_name,
+        instance: given.instance,
+        export_interval_ms: given.export_interval_ms,
+        timeout_ms: given.timeout_ms,
+    };
+    Ok(init_telemetry((&logs, "log"), (&telemetry, "telemetry"))?)
 }

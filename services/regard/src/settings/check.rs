@@ -65,7 +65,7 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
             !text.is_empty(),
             "error, warn, info, debug, trace, or a filter such as info,regard_scoring=debug",
         ),
-        "secrets.id_secret" => {
+        "secrets.id_secret" | "secrets.master_key" => {
             let fits = text.is_empty()
                 || (text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()));
             expect(
@@ -84,7 +84,9 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
             ]),
             "empty, or redis://host:6379",
         ),
-        key if key.ends_with(".row_security") => expect(matches!(text.as_str(), "on" | "off"), "on or off"),
+        key if key.ends_with(".row_security") => {
+            expect(matches!(text.as_str(), "on" | "off"), "on or off")
+        }
         key if key.ends_with(".database.migrate_url") => expect(
             starts(&["postgres://", "postgresql://"]),
             "empty (as url), or postgres://owner:password@host/name",
@@ -93,9 +95,13 @@ pub(super) fn range(key: &str, value: &Value) -> Result<(), String> {
             starts(&["postgres://", "postgresql://", "sqlite:"]),
             "empty (SQLite in the data folder), or postgres://user:password@host/name",
         ),
+        "server.tls.client_auth" => expect(
+            matches!(text.as_str(), "required" | "optional"),
+            "required or optional",
+        ),
         key if key.ends_with("_address") => expect(
-            starts(&["http://"]),
-            "empty (in this process), or http://host:7400",
+            starts(&["http://", "https://"]),
+            "empty (in this process), or https://host:7400",
         ),
         _ => Ok(()),
     }
@@ -113,6 +119,7 @@ fn whole(key: &str) -> RangeInclusive<i64> {
         "server.keepalive_timeout_ms" => 100..=600_000,
         "server.max_connection_age_ms" | "server.max_connection_age_grace_ms" => 0..=86_400_000,
         "server.stop_delay_ms" => 0..=60_000,
+        "scoring.ready_lag_s" => 0..=86_400,
         "server.ready_ms" => 100..=60_000,
         "telemetry.export_interval_ms" => 100..=3_600_000,
         "telemetry.timeout_ms" => 100..=60_000,
@@ -141,16 +148,64 @@ pub(super) fn together(settings: &Settings) -> Result<(), (&'static str, String)
             "secrets.id_secret is set too; keep one of them".to_owned(),
         ));
     }
+    let secrets = &settings.secrets;
+    let masters = [
+        secrets.master_key.is_set(),
+        !secrets.master_key_file.is_empty(),
+        !secrets.master_key_command.is_empty(),
+    ];
+    let masters = masters.iter().filter(|set| **set).count();
+    if masters > 1 {
+        return Err((
+            "secrets.master_key_file",
+            "of secrets.master_key, secrets.master_key_file and secrets.master_key_command more than one is set; keep one \
+             of them"
+                .to_owned(),
+        ));
+    }
+    let former = [
+        !secrets.former_master_key_file.is_empty(),
+        !secrets.former_master_key_command.is_empty(),
+    ];
+    match (former.iter().filter(|set| **set).count(), masters) {
+        (0, _) | (1, 1) => {}
+        (1, _) => {
+            return Err((
+                "secrets.former_master_key_file",
+                "a former master key is given and no new one; set secrets.master_key_file or secrets.master_key_command"
+                    .to_owned(),
+            ));
+        }
+        _ => {
+            return Err((
+                "secrets.former_master_key_file",
+                "secrets.former_master_key_command is set too; keep one of them".to_owned(),
+            ));
+        }
+    }
     if settings.limits.concurrency_min > settings.limits.concurrency_max {
         return Err((
             "limits.concurrency_min",
             "it is more than limits.concurrency_max".to_owned(),
         ));
     }
-    if settings.scoring.feed_key.is_set() && !settings.scoring.feed_key_file.is_empty() {
+    let peer = &settings.peer;
+    let credentials = [
+        peer.api_key.is_set(),
+        !peer.api_key_file.is_empty(),
+        !peer.token_file.is_empty(),
+    ];
+    if credentials.iter().filter(|set| **set).count() > 1 {
         return Err((
-            "scoring.feed_key_file",
-            "scoring.feed_key is set too; keep one of them".to_owned(),
+            "peer.api_key_file",
+            "of peer.api_key, peer.api_key_file and peer.token_file more than one is set; keep one of them".to_owned(),
+        ));
+    }
+    if peer.cert_file.is_empty() != peer.key_file.is_empty() {
+        return Err((
+            "peer.key_file",
+            "of peer.cert_file and peer.key_file only one is set; a certificate needs its key"
+                .to_owned(),
         ));
     }
     for (index, key) in settings.identity.keys.iter().enumerate() {

@@ -66,7 +66,7 @@ impl Known {
                 if let Value::Array(items) = value {
                     check_items(&key, items, origin)?;
                 }
-                leaves.push((key, value.clone()));
+                leaves.push((key, as_known(default, value)));
             } else if !self.is_section(&key) {
                 return Err(self.unknown(&key, origin));
             } else if let Value::Table(inner) = value {
@@ -97,6 +97,10 @@ impl Known {
                 .parse()
                 .map(Value::Integer)
                 .map_err(|_| wrong(key, &as_text, origin, "a whole number")),
+            Value::Float(_) => text
+                .parse()
+                .map(Value::Float)
+                .map_err(|_| wrong(key, &as_text, origin, "a number")),
             Value::Boolean(_) => text
                 .parse()
                 .map(Value::Boolean)
@@ -154,11 +158,24 @@ fn collect(prefix: &str, table: &Table, leaves: &mut BTreeMap<String, Value>) {
 fn mismatch(default: &Value, value: &Value) -> Option<&'static str> {
     let expected = match default {
         Value::Integer(_) => "a whole number",
+        // `sample_ratio = 1` is what everybody writes.
+        Value::Float(_) if value.is_integer() => return None,
+        Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
         Value::Array(_) => "a list",
         _ => "a text",
     };
     (default.type_str() != value.type_str()).then_some(expected)
+}
+
+/// A whole number where any number may stand is one.
+fn as_known(default: &Value, value: &Value) -> Value {
+    match (default, value) {
+        (Value::Float(_), Value::Integer(whole)) => {
+            Value::Float(f64::from(i32::try_from(*whole).unwrap_or(i32::MAX)))
+        }
+        _ => value.clone(),
+    }
 }
 
 fn check_items(key: &str, items: &[Value], origin: &Origin) -> anyhow::Result<()> {

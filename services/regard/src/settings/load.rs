@@ -13,7 +13,17 @@ use crate::failure::usage;
 const DEFAULTS: &str = include_str!("default.toml");
 const PREFIX: &str = "REGARD_";
 /// Variables that are arguments, not settings.
-const ARGUMENTS: &[&str] = &["REGARD_CONFIG", "REGARD_ADDRESS", "REGARD_KEY"];
+const ARGUMENTS: &[&str] = &[
+    "REGARD_CONFIG",
+    "REGARD_ADDRESS",
+    "REGARD_KEY",
+    "REGARD_KEY_FILE",
+    "REGARD_TOKEN_FILE",
+    "REGARD_CA_FILE",
+    "REGARD_CERT_FILE",
+    "REGARD_CERT_KEY_FILE",
+    "REGARD_SERVER_NAME",
+];
 
 /// What the layers above the defaults are made from.
 #[derive(Debug, Clone, Default)]

@@ -46,7 +46,7 @@ pub const HIDDEN: &str = "***";
 #[must_use]
 pub fn is_secret(key: &str) -> bool {
     let name = key.rsplit(['.', ']']).next().unwrap_or(key);
-    matches!(name, "key" | "id_secret" | "feed_key")
+    matches!(name, "key" | "id_secret" | "master_key" | "api_key")
 }
 
 /// A text as it may be shown: secrets hidden, and the password of a URL.

@@ -18,6 +18,7 @@ pub struct Settings {
     pub telemetry: Telemetry,
     pub identity: Identity,
     pub secrets: Secrets,
+    pub peer: Peer,
     pub customer: Store,
     pub feedback: Store,
     pub scoring: Scoring,
@@ -46,6 +47,22 @@ pub struct Server {
     pub drain_grace_ms: u64,
     pub hand_back_ms: u64,
     pub ready_ms: u64,
+    pub tls: regard_server::TlsSettings,
+}
+
+/// `[peer]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    pub customer_address: String,
+    pub feedback_address: String,
+    pub ca_file: String,
+    pub server_name: String,
+    pub cert_file: String,
+    pub key_file: String,
+    pub api_key: Secret,
+    pub api_key_file: String,
+    pub token_file: String,
 }
 
 /// `[log]`
@@ -107,6 +124,12 @@ pub struct Key {
 pub struct Secrets {
     pub id_secret: Secret,
     pub id_secret_file: String,
+    pub master_key: Secret,
+    pub master_key_file: String,
+    pub master_key_command: String,
+    pub former_master_key_file: String,
+    pub former_master_key_command: String,
+    pub master_key_timeout_ms: u64,
 }
 
 /// `[customer]`, `[feedback]`
@@ -148,10 +171,7 @@ pub enum RowSecurity {
 pub struct Scoring {
     pub database: Database,
     pub stale_ms: u64,
-    pub customer_address: String,
-    pub feedback_address: String,
-    pub feed_key: Secret,
-    pub feed_key_file: String,
+    pub ready_lag_s: u64,
 }
 
 /// `[cache]`

@@ -17,6 +17,7 @@ pub(super) fn identity(settings: &Settings, ids: &IdSecret) -> anyhow::Result<Id
             .iter()
             .map(key)
             .collect::<anyhow::Result<_>>()?,
+        ..IdentitySettings::default()
     };
     Identity::new(&identity, ids, "identity").map_err(|bad| {
         let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
@@ -33,11 +34,8 @@ fn key(key: &Key) -> anyhow::Result<KeySettings> {
         key: text,
         name: key.name.clone(),
         tenant: key.tenant.clone(),
-        permissions: if key.permissions.is_empty() {
-            vec!["*".to_owned()]
-        } else {
-            key.permissions.clone()
-        },
+        roles: Vec::new(),
+        permissions: key.permissions.clone(),
         all_tenants: key.all_tenants,
     })
 }

@@ -1,6 +1,8 @@
 //! The suite as one process runs it: which services, on which stores, behind which door.
 
 mod identity;
+mod master;
+mod peer;
 mod secret;
 mod services;
 
@@ -8,7 +10,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use anyhow::{Context as _, anyhow, bail};
 use regard_client::{Client, Options};
-use regard_server::{Pipe, Running, ServerSettings, Shared};
+use regard_server::{LimitSettings, Pipe, Running, ServerSettings, Shared};
 use regard_types::Clock;
 
 pub use services::Which;
@@ -19,6 +21,7 @@ use crate::settings::Settings;
 pub struct Suite {
     running: Running,
     pipe: Pipe,
+    secure: bool,
 }
 
 /// How a suite is started.
@@ -48,15 +51,26 @@ impl Suite {
             clock: Clock::System,
             ids,
         };
-        let services = services::open(settings, start.services, &shared, &pipe).await?;
+        let master = master::master(settings, start.services).await?;
+        let services = services::open(settings, start.services, &shared, &pipe, master).await?;
         let running = Running::start(services, &server, identity, &pipe).await?;
-        Ok(Self { running, pipe })
+        Ok(Self {
+            running,
+            pipe,
+            secure: server.tls.is_set(),
+        })
     }
 
     /// Where gRPC listens; none if it serves this process only.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.running.address()
+    }
+
+    /// How callers reach it: `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 
     /// Where the page of figures is.
@@ -96,14 +110,23 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn server_settings(settings: &Settings) -> anyhow::Result<ServerSettings> {
     let server = &settings.server;
-    let concurrency = usize::try_from(server.concurrency_max)?;
     Ok(ServerSettings {
         listen: resolved("server.listen", &server.listen)?,
         metrics_listen: resolved("server.metrics_listen", &server.metrics_listen)?,
         deadline_ms: server.default_deadline_ms,
-        max_calls: concurrency,
-        max_streams: concurrency,
+        keepalive_ms: server.keepalive_ms,
+        keepalive_timeout_ms: server.keepalive_timeout_ms,
+        max_connection_age_ms: server.max_connection_age_ms,
+        max_connection_age_grace_ms: server.max_connection_age_grace_ms,
+        stop_delay_ms: server.stop_delay_ms,
         grace_ms: server.drain_grace_ms,
+        tls: server.tls.clone(),
+        hand_back_ms: server.hand_back_ms,
+        ready_ms: server.ready_ms,
+        limits: LimitSettings {
+            redis_url: settings.cache.redis_url.reveal().to_owned(),
+            ..settings.limits.clone()
+        },
         ..ServerSettings::default()
     })
 }

@@ -26,35 +26,44 @@ pub(super) fn id_secret(settings: &Settings, services: &[Which]) -> anyhow::Resu
         return IdSecret::parse_hex(&text)
             .with_context(|| format!("secrets.id_secret_file: {}", path.display()));
     }
-    let all = services.len() == Which::ALL.len();
-    let embedded = services
-        .iter()
-        .all(|which| !which.database(settings).url.is_set());
-    if !all || !embedded {
+    if !embedded(settings, services) {
         bail!(
             "secrets.id_secret is not set; services that run apart, or on stores outside of the data folder, must be given the \
              same secret: 64 hexadecimal digits, for example from `openssl rand -hex 32`"
         );
     }
-    kept(&settings.data.folder)
+    kept(&settings.data.folder, FILE, IdSecret::parse_hex)
 }
 
-/// Reads the secret of a data folder, or makes it. The file appears with its content or not at all.
-fn kept(folder: &Path) -> anyhow::Result<IdSecret> {
+/// Whether this process runs the whole suite on stores in its data folder.
+pub(super) fn embedded(settings: &Settings, services: &[Which]) -> bool {
+    let here = |which: &Which| !which.database(settings).url.is_set();
+    services.len() == Which::ALL.len() && services.iter().all(here)
+}
+
+/// Reads a secret of a data folder, or makes it. The file appears with its content or not at all.
+pub(super) fn kept<T, E>(
+    folder: &Path,
+    file: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> anyhow::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     fs::create_dir_all(folder)
         .with_context(|| format!("data.folder: cannot create {}", folder.display()))?;
-    let path = folder.join(FILE);
+    let path = folder.join(file);
     loop {
         match fs::read_to_string(&path) {
             Ok(text) => {
-                return IdSecret::parse_hex(&text).with_context(|| {
+                return parse(&text).with_context(|| {
                     format!(
-                        "{} is damaged; ids follow from it: restore it from a backup",
+                        "{} is damaged; what is stored depends on it: restore it from a backup",
                         path.display()
                     )
                 });
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => make(folder, &path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => make(folder, file, &path)?,
             Err(error) => {
                 return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
@@ -62,14 +71,14 @@ fn kept(folder: &Path) -> anyhow::Result<IdSecret> {
     }
 }
 
-fn make(folder: &Path, path: &Path) -> anyhow::Result<()> {
+fn make(folder: &Path, file: &str, path: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", path.display());
     let mut secret = [0_u8; 32];
     rand::rngs::OsRng
         .try_fill_bytes(&mut secret)
         .context("the system gives no random numbers")?;
     let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let draft = folder.join(format!("{FILE}.{}", std::process::id()));
+    let draft = folder.join(format!("{file}.{}", std::process::id()));
     let mut file = private(&draft).with_context(cannot)?;
     writeln!(file, "{digits}").with_context(cannot)?;
     file.sync_all().with_context(cannot)?;
@@ -101,11 +110,12 @@ mod tests {
     fn a_secret_is_made_once() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("a/b");
-        let first = kept(&folder).unwrap().tenant_id("t");
-        assert_eq!(kept(&folder).unwrap().tenant_id("t"), first);
+        let again = || kept(&folder, FILE, IdSecret::parse_hex);
+        let first = again().unwrap().tenant_id("t");
+        assert_eq!(again().unwrap().tenant_id("t"), first);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
         fs::write(folder.join(FILE), "no secret").unwrap();
-        let error = format!("{:#}", kept(&folder).unwrap_err());
+        let error = format!("{:#}", again().unwrap_err());
         assert!(
             error.contains("id-secret") && error.contains("backup"),
             "{error}"

@@ -3,15 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use regard_database::DatabaseSettings;
+use anyhow::Context as _;
+use regard_database::{DatabaseSettings, MasterKeys};
 use regard_scoring::follow::Source;
-use regard_server::{Pipe, Service, Shared, service_caller};
+use regard_server::{Pipe, Service, Shared};
 use regard_types::Service as Feed;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
 
-use super::identity::read_secret;
+use super::peer;
 use crate::settings::{Database, RowSecurity, Settings};
 
 /// A service of the suite.
@@ -39,6 +37,11 @@ impl Which {
         }
     }
 
+    /// Whether its store holds sealed personal data.
+    pub(super) const fn holds_personal_data(self) -> bool {
+        !matches!(self, Self::Scoring)
+    }
+
     pub(super) const fn database(self, settings: &Settings) -> &Database {
         match self {
             Self::Customer => &settings.customer.database,
@@ -54,6 +57,7 @@ pub(super) async fn open(
     which: &[Which],
     shared: &Shared,
     pipe: &Pipe,
+    master: Option<MasterKeys>,
 ) -> anyhow::Result<Vec<Service>> {
     std::fs::create_dir_all(&settings.data.folder).with_context(|| {
         format!(
@@ -69,9 +73,10 @@ pub(super) async fn open(
     } else {
         Vec::new()
     };
-    let opened = which
-        .iter()
-        .map(|which| one(settings, *which, shared.clone(), sources.clone()));
+    let opened = which.iter().map(|which| {
+        let (shared, master) = (shared.clone(), master.clone());
+        one(settings, *which, shared, sources.clone(), master)
+    });
     futures::future::try_join_all(opened).await
 }
 
@@ -80,8 +85,12 @@ async fn one(
     which: Which,
     shared: Shared,
     sources: Vec<Source>,
+    master: Option<MasterKeys>,
 ) -> anyhow::Result<Service> {
-    let database = database(which.database(settings), &settings.data.folder, which);
+    let database = DatabaseSettings {
+        master: master.filter(|_| which.holds_personal_data()),
+        ..database(which.database(settings), &settings.data.folder, which)
+    };
     let opened = match which {
         Which::Customer => {
             let settings = regard_customer::Settings {
@@ -107,6 +116,7 @@ async fn one(
                     answer: Duration::from_millis(settings.cache.answer_ms),
                 },
                 redis_url: settings.cache.redis_url.reveal().to_owned(),
+                ready_lag: Duration::from_secs(settings.scoring.ready_lag_s),
             };
             Box::pin(regard_scoring::open(settings, shared, sources)).await?
         }
@@ -142,7 +152,7 @@ fn database(given: &Database, folder: &Path, which: Which) -> DatabaseSettings {
     }
 }
 
-/// Where scoring reads the feed of a service: at its address, or through memory.
+/// Where scoring reads the feed of a service.
 fn source(
     settings: &Settings,
     which: &[Which],
@@ -150,59 +160,12 @@ fn source(
     shared: &Shared,
     pipe: &Pipe,
 ) -> anyhow::Result<Source> {
-    let scoring = &settings.scoring;
-    let (feed, address) = match of {
-        Which::Feedback => (Feed::Feedback, scoring.feedback_address.as_str()),
-        _ => (Feed::Customer, scoring.customer_address.as_str()),
+    let feed = match of {
+        Which::Feedback => Feed::Feedback,
+        Which::Customer | Which::Scoring => Feed::Customer,
     };
-    if !address.is_empty() {
-        let channel = far(address)
-            .with_context(|| format!("scoring.{}_address: {address} is no address", of.name()))?;
-        return Ok(Source {
-            feed,
-            channel,
-            key: Some(feed_key(settings)?),
-        });
-    }
-    if !which.contains(&of) {
-        bail!(
-            "scoring needs the changes of the {0} service, which is not served by this process: set scoring.{0}_address to \
-             where it answers, such as http://{0}:7400",
-            of.name()
-        );
-    }
     Ok(Source {
         feed,
-        channel: pipe.channel_of(service_caller("scoring", &shared.ids)),
-        key: None,
+        client: peer::client(settings, which, (Which::Scoring, of), shared, pipe)?,
     })
-}
-
-fn far(address: &str) -> Result<Channel, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(address.to_owned())?
-        .connect_timeout(Duration::from_secs(5))
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
-}
-
-fn feed_key(settings: &Settings) -> anyhow::Result<MetadataValue<Ascii>> {
-    let scoring = &settings.scoring;
-    let key = if scoring.feed_key_file.is_empty() {
-        scoring.feed_key.reveal().to_owned()
-    } else {
-        read_secret("scoring.feed_key_file", Path::new(&scoring.feed_key_file))?
-    };
-    if key.is_empty() {
-        bail!(
-            "scoring.feed_key is not set; other processes tell their changes to a key with all_tenants = true alone"
-        );
-    }
-    let mut value = format!("Bearer {key}")
-        .parse::<MetadataValue<Ascii>>()
-        .map_err(|_| anyhow!("scoring.feed_key holds characters that a header cannot carry"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

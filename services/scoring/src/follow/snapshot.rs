@@ -161,10 +161,8 @@ async fn read(source: &Source, resume: &str) -> Result<Parts, FollowError> {
     let resume_token = resume.to_owned();
     Ok(match source.feed {
         Service::Feedback => {
-            let request = source.request(feedback::SnapshotChangesRequest { resume_token });
-            let mut client =
-                feedback::change_service_client::ChangeServiceClient::new(source.channel.clone())
-                    .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+            let request = feedback::SnapshotChangesRequest { resume_token };
+            let mut client = source.client.feedback_changes();
             let stream = client.snapshot_changes(request).await?.into_inner();
             Box::pin(stream.map(|message| {
                 let m = message?;
@@ -177,13 +175,11 @@ async fn read(source: &Source, resume: &str) -> Result<Parts, FollowError> {
             }))
         }
         Service::Customer | Service::Scoring => {
-            let request = source.request(customer::SnapshotChangesRequest {
+            let request = customer::SnapshotChangesRequest {
                 resume_token,
                 kinds: Vec::new(),
-            });
-            let mut client =
-                customer::change_service_client::ChangeServiceClient::new(source.channel.clone())
-                    .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+            };
+            let mut client = source.client.customer_changes();
             let stream = client.snapshot_changes(request).await?.into_inner();
             Box::pin(stream.map(|message| {
                 let m = message?;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
+use regard_client::Client;
 use regard_database::{Lease, StoreError};
 use regard_proto::common::v1::{ChangeHeader, ErrorReason, FeedCursor};
 use regard_proto::customer::v1 as customer;
 use regard_proto::feedback::v1 as feedback;
+use regard_server::CancellationToken;
 use regard_types::{Fault, Service, TRACE_TARGET, Trace, Uuid};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use super::apply::{ApplyError, apply};
 use super::gather::{GatherError, Gathered, Range};
@@ -34,10 +34,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 pub struct Source {
     /// The service that owns the feed.
     pub feed: Service,
-    /// The way there.
-    pub channel: Channel,
-    /// The key that lets read all tenants' changes; none where the way itself says who we are.
-    pub key: Option<MetadataValue<Ascii>>,
+    /// The way there, as a caller that may read all tenants' changes.
+    pub client: Client,
 }
 
 /// A message of a feed, read.
@@ -84,6 +82,9 @@ pub enum FollowError {
     /// The stream ended.
     #[error("the stream ended")]
     Ended,
+    /// The server stops.
+    #[error("the server stops")]
+    Stopped,
 }
 
 impl From<Status> for FollowError {
@@ -120,15 +121,6 @@ impl FollowError {
 }
 
 impl Source {
-    /// A request with our identity.
-    pub fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        if let Some(key) = &self.key {
-            request.metadata_mut().insert("authorization", key.clone());
-        }
-        request
-    }
-
     /// Watches from cursors.
     async fn watch(&self, epoch: Uuid, cursors: &[Cursor]) -> Result<Messages, FollowError> {
         let epoch = if epoch.is_nil() {
@@ -146,10 +138,8 @@ impl Source {
             .collect();
         Ok(match self.feed {
             Service::Feedback => {
-                let request = self.request(feedback::WatchChangesRequest { epoch, cursors });
-                let mut client =
-                    feedback::change_service_client::ChangeServiceClient::new(self.channel.clone())
-                        .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+                let request = feedback::WatchChangesRequest { epoch, cursors };
+                let mut client = self.client.feedback_changes();
                 let stream = client.watch_changes(request).await?.into_inner();
                 Box::pin(stream.map(|message| {
                     let m = message?;
@@ -168,14 +158,12 @@ impl Source {
                 }))
             }
             Service::Customer | Service::Scoring => {
-                let request = self.request(customer::WatchChangesRequest {
+                let request = customer::WatchChangesRequest {
                     epoch,
                     cursors,
                     kinds: Vec::new(),
-                });
-                let mut client =
-                    customer::change_service_client::ChangeServiceClient::new(self.channel.clone())
-                        .max_decoding_message_size(regard_server::MESSAGE_LIMIT);
+                };
+                let mut client = self.client.customer_changes();
                 let stream = client.watch_changes(request).await?.into_inner();
                 Box::pin(stream.map(|message| {
                     let m = message?;
@@ -221,20 +209,25 @@ fn traces<'a>(headers: impl Iterator<Item = &'a ChangeHeader>) -> Vec<Trace> {
     traces
 }
 
-/// Follows a feed for good. Several replicas may: one holds the lease.
-pub async fn run(core: Arc<Core>, source: Source) {
+/// Follows a feed until told to stop. Several replicas may: one holds the lease, and gives it back in the end, so that the
+/// next need not wait for it to run out.
+pub async fn run(core: Arc<Core>, source: Source, stop: CancellationToken) {
     let name = lease_name(source.feed);
     let lease = Arc::new(core.db.lease(name));
     let mut pause = PAUSE.0;
-    loop {
+    core.fresh(source.feed);
+    while !stop.is_cancelled() {
         let asked = Instant::now();
         match lease.take(LEASE).await {
             Ok(Some(term)) => {
                 core.held(name, asked + LEASE);
                 let error = tokio::select! {
-                    ended = follow(&core, &source, (&lease, term)) => ended,
+                    ended = follow(&core, &source, (&lease, term), &stop) => ended,
                     () = renew(&core, name, &lease) => FollowError::Apply(ApplyError::Lost),
                 };
+                if matches!(error, FollowError::Stopped) {
+                    break;
+                }
                 metrics::counter!("regard_follow_breaks_total", "feed" => source.feed.as_str())
                     .increment(1);
                 // A batch may have been committed without its puts.
@@ -249,12 +242,19 @@ pub async fn run(core: Arc<Core>, source: Source) {
             Ok(None) => core.lost(name),
             Err(error) => tracing::warn!(%error, "the lease could not be taken"),
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => break,
+        }
         pause = (pause * 2).min(if core.db.ping().await.is_ok() {
             Duration::from_millis(500)
         } else {
             PAUSE.1
         });
+    }
+    core.lost(name);
+    if let Err(error) = lease.release().await {
+        tracing::warn!(%error, "the lease was not given back: it runs out");
     }
 }
 
@@ -279,8 +279,13 @@ async fn renew(core: &Core, name: &'static str, lease: &Lease) {
     }
 }
 
-async fn follow(core: &Core, source: &Source, lease: (&Lease, i64)) -> FollowError {
-    match follow_until(core, source, lease).await {
+async fn follow(
+    core: &Core,
+    source: &Source,
+    lease: (&Lease, i64),
+    stop: &CancellationToken,
+) -> FollowError {
+    match follow_until(core, source, lease, stop).await {
         Ok(()) => FollowError::Ended,
         Err(error) => error,
     }
@@ -290,12 +295,18 @@ async fn follow_until(
     core: &Core,
     source: &Source,
     lease: (&Lease, i64),
+    stop: &CancellationToken,
 ) -> Result<(), FollowError> {
     let mut load = open(core, source, lease).await?;
     abandon_if_behind(core, load.no).await?;
     loop {
         if load.loading {
-            match snapshot::take(core, source, lease, &load).await {
+            let taken = tokio::select! {
+                taken = snapshot::take(core, source, lease, &load) => taken,
+                // It goes on after its last whole page.
+                () = stop.cancelled() => Err(FollowError::Stopped),
+            };
+            match taken {
                 Ok(()) => load = open(core, source, lease).await?,
                 // The feed's epoch changed while the snapshot was being read: where it stopped says nothing any more.
                 Err(error) if error.wants_restart() && !load.resume.is_empty() => {
@@ -306,7 +317,7 @@ async fn follow_until(
                 Err(error) => return Err(error),
             }
         }
-        match watch(core, source, lease, &mut load).await {
+        match watch(core, source, lease, &mut load, stop).await {
             Err(error) if error.wants_snapshot() => {
                 tracing::warn!(feed = source.feed.as_str(), %error, "reading a snapshot of the feed");
                 load = snapshot::begin(core, source.feed, lease).await?;
@@ -352,13 +363,21 @@ async fn watch(
     source: &Source,
     lease: (&Lease, i64),
     load: &mut Load,
+    stop: &CancellationToken,
 ) -> Result<(), FollowError> {
     let tx = core.db.read_system().await?;
     let cursors = store::cursors(&tx, load.no).await?;
     drop(tx);
     let mut messages = source.watch(load.epoch, &cursors).await?;
     let mut redis_missed = false;
-    while let Some(first) = messages.next().await {
+    loop {
+        // A batch that was begun is finished; told to stop, no other is begun.
+        let first = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(FollowError::Stopped),
+            first = messages.next() => first,
+        };
+        let Some(first) = first else { return Ok(()) };
         let first = first?;
         if load.epoch != first.epoch {
             note_epoch(core, lease, load, first.epoch).await?;
@@ -370,7 +389,10 @@ async fn watch(
         {
             take(&mut batch, next?)?;
         }
+        // All that has arrived is in the batch.
+        let whole = batch.changes < CHANGES;
         if batch.is_empty() {
+            core.fresh(source.feed);
             continue;
         }
         let changes = batch.changes;
@@ -387,8 +409,10 @@ async fn watch(
         redis_missed = regard_server::caused_by(&batch.traces, span, work).await?;
         metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str())
             .increment(changes as u64);
+        if whole {
+            core.fresh(source.feed);
+        }
     }
-    Ok(())
 }
 
 /// Applies a batch and puts what was scored into the cache. Whether Redis misses something afterwards.
