@@ -12,9 +12,11 @@ use sqlx::pool::PoolOptions;
 use sqlx::{Postgres, Sqlite};
 use uuid::Uuid;
 
+use crate::audit;
 use crate::engine::{Engine, Open, Pools, View, postgres_options};
 use crate::error::StoreError;
 use crate::feed::{Feed, Hub};
+use crate::figures::Figures;
 use crate::growth::Growth;
 use crate::hazard::Hazard;
 use crate::lane::Lanes;
@@ -89,8 +91,10 @@ pub(crate) struct Shared {
     pub settings: DatabaseSettings,
     pub hub: Hub,
     pub growth: Growth,
+    pub figures: Figures,
     pub vault: Option<Arc<vault::State>>,
     pub hazard: Hazard,
+    pub audit_key: audit::Key,
     secret: IdSecret,
     keys: RwLock<HashMap<TenantId, IdKey>>,
 }
@@ -141,8 +145,10 @@ impl Database {
             settings: settings.clone(),
             hub: Hub::new(epoch),
             growth: Growth::default(),
+            figures: Figures::new(service),
             vault: settings.master.clone().map(vault::State::new).map(Arc::new),
             hazard: crate::hazard::of(&settings.url),
+            audit_key: audit::Key::new(&secret, service),
             secret,
             keys: RwLock::default(),
         }));

@@ -4,6 +4,7 @@
 //!
 //! It knows tenants, records and versions; it knows nothing of customers, orders or scores.
 
+pub mod audit;
 mod bulk;
 mod compact;
 mod database;
@@ -11,6 +12,7 @@ mod door;
 mod engine;
 mod error;
 pub mod feed;
+mod figures;
 mod growth;
 #[doc(hidden)]
 pub mod hazard;

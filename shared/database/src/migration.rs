@@ -270,12 +270,14 @@ pub(crate) fn frame() -> Vec<Box<dyn MigrationTrait>> {
                     .create(engine),
             );
             // `head`: the last position given; `trimmed`: the last one that retention took; each with its nonce.
+            // `audited`: the number of the lane's last audit entry.
             let lane = Table::new("lane")
                 .i64("lane")
                 .i64("head")
                 .i64("nonce")
                 .i64("trimmed")
-                .i64("trimmed_nonce");
+                .i64("trimmed_nonce")
+                .i64("audited");
             all.extend(lane.primary(&["lane"]).fill_factor(10).create(engine));
             let change = Table::new("change")
                 .i64("lane")
@@ -308,19 +310,6 @@ pub(crate) fn frame() -> Vec<Box<dyn MigrationTrait>> {
                     .clustered()
                     .create(engine),
             );
-            let audit = Table::new("audit")
-                .uuid("tenant")
-                .uuid("id")
-                .opt_i64("lane")
-                .opt_i64("position")
-                .text("caller")
-                .text("method")
-                .text("action")
-                .opt_uuid("record")
-                .opt_bytes("before_digest")
-                .opt_bytes("after_digest")
-                .i64("at");
-            all.extend(audit.primary(&["tenant", "id"]).create(engine));
             let lease = Table::new("lease")
                 .text("name")
                 .text("holder")
@@ -333,11 +322,12 @@ pub(crate) fn frame() -> Vec<Box<dyn MigrationTrait>> {
                 LANES_POSTGRES
             };
             for lane in 0..lanes {
-                all.push(format!("INSERT INTO lane (lane, head, nonce, trimmed, trimmed_nonce) VALUES ({lane}, 0, 0, 0, 0)"));
+                all.push(format!("INSERT INTO lane (lane, head, nonce, trimmed, trimmed_nonce, audited) VALUES ({lane}, 0, 0, 0, 0, 0)"));
             }
             all
         }),
         trace_column(),
+        crate::audit::step(),
     ]
 }
 

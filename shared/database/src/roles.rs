@@ -11,9 +11,6 @@ use crate::row::Row;
 /// The tenant that a transaction acts in; none set means none matches.
 const TENANT: &str = "tenant = nullif(current_setting('regard.tenant', true), '')::uuid";
 
-/// Tables that the service may add to and read, but neither change nor empty.
-const APPEND_ONLY: [&str; 2] = ["audit", "audit_seal"];
-
 /// The role that a service's own transactions take.
 pub(crate) fn system_role(service: &str) -> String {
     format!("{service}_system")
@@ -144,14 +141,16 @@ fn grants(service: &str, system: Option<&String>, tables: &[String]) -> Vec<Stri
     if !migrations.is_empty() {
         all.push(format!("GRANT SELECT ON {} TO {roles}", list(&migrations)));
     }
-    for table in APPEND_ONLY {
-        if data.iter().any(|name| *name == table) {
-            all.push(format!("REVOKE UPDATE, TRUNCATE ON {table} FROM {roles}"));
-            if system.is_some() {
-                // retention is the system's
-                all.push(format!("REVOKE DELETE ON {table} FROM {}", quoted(service)));
-            }
-        }
+    // append-only; retention and sealing are the system's
+    all.push(format!(
+        "REVOKE UPDATE, TRUNCATE ON audit, audit_seal FROM {roles}"
+    ));
+    if system.is_some() {
+        let service = quoted(service);
+        all.extend([
+            format!("REVOKE DELETE ON audit FROM {service}"),
+            format!("REVOKE INSERT, UPDATE, DELETE ON audit_seal, audit_trim FROM {service}"),
+        ]);
     }
     all.push("REVOKE ALL ON FUNCTION regard_analyze(text) FROM PUBLIC".to_owned());
     all.push(format!(

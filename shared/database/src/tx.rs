@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::engine::{Engine, Open};
 use crate::error::StoreError;
+use crate::figures::Opened;
 use crate::hazard::{Hazard, forget_tenant};
 use crate::row::Row;
 
@@ -30,6 +31,9 @@ pub struct Tx {
     /// A statement failed. PostgreSQL answers COMMIT with a silent rollback then, so commit is refused on both engines.
     failed: AtomicBool,
     grown: std::sync::Mutex<Vec<(&'static str, u64)>>,
+    /// Tells how long it was open, where it came by a door.
+    pub(crate) opened: Option<Opened>,
+    wrote: AtomicBool,
 }
 
 pub(crate) enum Inner {
@@ -62,6 +66,8 @@ impl Tx {
             inner,
             failed: AtomicBool::new(false),
             grown: std::sync::Mutex::default(),
+            opened: None,
+            wrote: AtomicBool::new(false),
         }
     }
 
@@ -74,6 +80,8 @@ impl Tx {
             inner,
             failed: AtomicBool::new(false),
             grown: std::sync::Mutex::default(),
+            opened: None,
+            wrote: AtomicBool::new(false),
         }
     }
 
@@ -219,10 +227,8 @@ impl Tx {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
-        Ok(self
-            .exec(self.text(sql.into()), Values(values))
-            .await?
-            .rows_affected())
+        let done = self.exec(self.text(sql.into()), Values(values)).await?;
+        Ok(self.touched(done.rows_affected()))
     }
 
     /// All rows of a statement over many ids: `{in}` in the text stands for the test against them, as in
@@ -275,6 +281,19 @@ impl Tx {
             }
         };
         Ok(self.note(result)?)
+    }
+
+    /// Notes that rows were written, however many.
+    pub(crate) fn touched(&self, rows: u64) -> u64 {
+        if rows > 0 {
+            self.wrote.store(true, Ordering::Relaxed);
+        }
+        rows
+    }
+
+    /// Whether rows were written by [`Tx::run`], [`Tx::run_in`] or a bulk form.
+    pub(crate) fn wrote(&self) -> bool {
+        self.wrote.load(Ordering::Relaxed)
     }
 
     /// Notes rows that a table gained, for the statistics.
@@ -334,7 +353,7 @@ impl Tx {
                     .map(|done| done.rows_affected())
             }
         };
-        Ok(self.note(result)?)
+        Ok(self.touched(self.note(result)?))
     }
 }
 

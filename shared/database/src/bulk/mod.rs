@@ -114,7 +114,7 @@ impl Tx {
                 .await
             }
         };
-        Ok(self.note(result)?.0)
+        Ok(self.touched(self.note(result)?.0))
     }
 
     /// As [`Tx::bulk_insert`]; gives the named columns of each row that was inserted or updated, in no order.
@@ -149,7 +149,9 @@ impl Tx {
                 .await
             }
         };
-        Ok(self.note(result)?.1)
+        let rows = self.note(result)?.1;
+        self.touched(rows.len() as u64);
+        Ok(rows)
     }
 
     /// Updates many rows by key, each with its own values; the number of rows found. Key columns are compared by
@@ -178,6 +180,6 @@ impl Tx {
                 postgres::update(&mut open.conn, self.persistent(), table, key, set, rows).await
             }
         };
-        Ok(self.note(result)?)
+        Ok(self.touched(self.note(result)?))
     }
 }

@@ -1,13 +1,14 @@
 //! What every writing transaction carries: its lane, its positions, its changes and audit entries, and how they are
 //! written at the end, in one statement where the engine can.
 
-use regard_types::{Fault, Micros, RecordId, TenantId, TokenPart, Trace};
+use regard_types::{Caller, Fault, IdKey, Micros, RecordId, TenantId, TokenPart, Trace};
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 use uuid::Uuid;
 
 use super::{Change, Positions};
 use crate::Database;
+use crate::audit::Entry;
 use crate::bulk::postgres::{bind, source};
 use crate::bulk::{ColumnData, Conflict};
 use crate::engine::View;
@@ -25,7 +26,9 @@ pub(super) struct Frame {
     pub positions: Option<Positions>,
     lane: LaneGuard,
     changes: Changes,
-    audits: Vec<Audit>,
+    audits: Vec<Noted>,
+    /// The lane's last audit entry once this transaction counted there, and how many it counted.
+    audited: Option<(u64, u64)>,
     /// The trace that the changes belong to, where its spans are kept.
     trace: Option<Trace>,
 }
@@ -42,7 +45,7 @@ struct Changes {
     measures: Vec<Vec<u8>>,
 }
 
-struct Audit {
+struct Noted {
     action: &'static str,
     record: Option<RecordId>,
     before: Option<[u8; 32]>,
@@ -59,9 +62,12 @@ pub(super) struct Remember {
 
 /// Whose audit entries they are.
 pub(super) struct Who<'a> {
-    pub tenant: TenantId,
-    pub caller: &'a str,
+    pub caller: &'a Caller,
     pub method: &'static str,
+    /// The idempotency key, for calls without a request id of their own.
+    pub request_id: &'a str,
+    /// What the mutation answers with.
+    pub records: &'a [(&'static str, RecordId, i64)],
 }
 
 type Set<'a> = Vec<(&'static str, ColumnData<'a>)>;
@@ -76,11 +82,13 @@ impl Frame {
             lane,
             changes: Changes::default(),
             audits: Vec::new(),
+            audited: None,
             trace: trace.filter(|trace| trace.sampled()),
         })
     }
 
-    pub async fn reserve(&mut self, tx: &Tx, n: u32) -> Result<Positions, Fault> {
+    /// `audits`: how many audit entries are counted in the same step.
+    pub async fn reserve(&mut self, tx: &Tx, n: u32, audits: u32) -> Result<Positions, Fault> {
         if self.positions.is_some() {
             return Err(Fault::bug("a transaction reserved positions twice"));
         }
@@ -97,9 +105,14 @@ impl Frame {
             return Ok(positions);
         }
         let nonce: i64 = rand::random_range(1..=i64::MAX);
-        let sql = "UPDATE lane SET head = head + $1, nonce = $2 WHERE lane = $3 \
-                   RETURNING head, (SELECT epoch FROM feed ORDER BY ordinal DESC LIMIT 1)";
-        let values = vec![i64::from(n).into(), nonce.into(), i64::from(lane).into()];
+        let sql = "UPDATE lane SET head = head + $1, nonce = $2, audited = audited + $4 WHERE lane = $3 \
+                   RETURNING head, (SELECT epoch FROM feed ORDER BY ordinal DESC LIMIT 1), audited";
+        let values = vec![
+            i64::from(n).into(),
+            nonce.into(),
+            i64::from(lane).into(),
+            i64::from(audits).into(),
+        ];
         let row = if self.db.0.hazard == Hazard::LoosePositions {
             let outside = crate::database::begin(&self.db.0.pools, View::Nobody).await?;
             let row = outside.fetch_one(sql, values).await?;
@@ -119,7 +132,31 @@ impl Frame {
             epoch: row.get(1)?,
         };
         self.positions = Some(positions);
+        if audits > 0 {
+            let last = u64::try_from(row.get::<i64>(2)?).map_err(Fault::bug)?;
+            self.audited = Some((last, u64::from(audits)));
+        }
         Ok(positions)
+    }
+
+    /// Counts `n` audit entries in the lane in all; the number of the first one. The lane's counter is locked from here on,
+    /// if it was not.
+    async fn count_audits(&mut self, tx: &Tx, n: u64) -> Result<u64, Fault> {
+        let (mut last, had) = self.audited.unwrap_or((0, 0));
+        if had < n {
+            let sql = "UPDATE lane SET audited = audited + $1 WHERE lane = $2 RETURNING audited";
+            let lane = self.lane.lane;
+            let values = vec![(n - had).cast_signed().into(), i64::from(lane).into()];
+            let row = tx.fetch_one(sql, values).await?;
+            let row = row.ok_or_else(|| Fault::bug(format!("lane {lane} is not in the store")))?;
+            last = u64::try_from(row.get::<i64>(0)?).map_err(Fault::bug)?;
+        } else if had > n {
+            return Err(Fault::bug(format!(
+                "{had} audit entries were counted, {n} made"
+            )));
+        }
+        self.audited = Some((last, n));
+        Ok(last + 1 - n)
     }
 
     pub fn change(&mut self, tenant: TenantId, change: Change) {
@@ -142,7 +179,7 @@ impl Frame {
         before: Option<[u8; 32]>,
         after: Option<[u8; 32]>,
     ) {
-        self.audits.push(Audit {
+        self.audits.push(Noted {
             action,
             record,
             before,
@@ -190,16 +227,19 @@ impl Frame {
         remember: Option<Remember>,
     ) -> Result<(), Fault> {
         self.check()?;
+        let entries = match &who {
+            Some(who) => self.entries(tx, who).await?,
+            None => Vec::new(),
+        };
         let changes = std::mem::take(&mut self.changes);
-        let audits = std::mem::take(&mut self.audits);
         let rows = changes.position.len();
         let mut sets: Vec<(&'static str, Set<'_>, usize)> = Vec::new();
         if rows > 0 {
             sets.push(("change", self.change_columns(changes), rows));
         }
-        if let (Some(who), false) = (who, audits.is_empty()) {
-            let entries = audits.len();
-            sets.push(("audit", self.audit_columns(&who, &audits), entries));
+        if !entries.is_empty() {
+            let n = entries.len();
+            sets.push(("audit", self.audit_columns(entries), n));
         }
         match &mut *tx.inner.lock().await {
             Inner::Sqlite(_) => {}
@@ -267,54 +307,126 @@ impl Frame {
         columns
     }
 
-    fn audit_columns<'a>(&self, who: &Who<'a>, audits: &[Audit]) -> Set<'a> {
-        let n = audits.len();
-        let last = self.token();
-        let bytes = |d: Option<[u8; 32]>| d.map(|d| d.to_vec());
-        let ids: Vec<Uuid> = (0..n)
-            .map(|_| regard_types::new_record_id(self.db.clock()).0)
-            .collect();
+    /// The audit entries of a mutation: those that the service noted, or one for all of it where it noted none. What it
+    /// gave no digest of is digested from the changes.
+    async fn entries(&mut self, tx: &Tx, who: &Who<'_>) -> Result<Vec<Entry>, Fault> {
+        let mut noted = std::mem::take(&mut self.audits);
+        if noted.is_empty() && (!self.changes.position.is_empty() || tx.wrote()) {
+            let record = match who.records {
+                [(_, record, _)] => Some(*record),
+                _ => None,
+            };
+            noted.push(Noted {
+                action: who.method,
+                record,
+                before: None,
+                after: None,
+            });
+        }
+        if noted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let first = self.count_audits(tx, noted.len() as u64).await?;
+        let caller = who.caller;
+        let ids = self.db.ids(caller.tenant);
+        let roles: Vec<&str> = caller.roles.iter().map(AsRef::as_ref).collect();
+        let request_id = match &*caller.request_id {
+            "" => who.request_id,
+            id => id,
+        };
+        let entry = |(i, n): (usize, Noted)| Entry {
+            tenant: caller.tenant,
+            id: id_at(self.at),
+            lane: self.lane.lane,
+            sequence: first + i as u64,
+            position: self.token().map(|t| t.position),
+            caller: caller.name.to_string(),
+            roles: roles.join(","),
+            method: who.method.to_owned(),
+            action: n.action.to_owned(),
+            record: n.record,
+            before: n.before,
+            after: n.after.or_else(|| self.changes.digest(&ids, n.record)),
+            request_id: request_id.to_owned(),
+            at: self.at,
+        };
+        Ok(noted.into_iter().enumerate().map(entry).collect())
+    }
+
+    fn audit_columns<'a>(&self, entries: Vec<Entry>) -> Set<'a> {
+        let key = &self.db.0.audit_key;
+        let (lane, at) = (i64::from(self.lane.lane), self.at.0);
+        let tenant = entries.first().map(|e| e.tenant.0).unwrap_or_default();
+        let n = entries.len();
+        let (mut ids, mut sequences, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut callers, mut roles, mut methods) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut actions, mut records, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut befores, mut afters) = (Vec::new(), Vec::new());
+        let mut macs = Vec::with_capacity(n);
+        for e in entries {
+            macs.push(key.entry(&e).to_vec());
+            ids.push(e.id);
+            sequences.push(e.sequence.cast_signed());
+            positions.push(e.position.map(u64::cast_signed));
+            callers.push(e.caller);
+            roles.push(e.roles);
+            methods.push(e.method);
+            actions.push(e.action);
+            records.push(e.record.map(|r| r.0));
+            befores.push(e.before.map(|d| d.to_vec()));
+            afters.push(e.after.map(|d| d.to_vec()));
+            requests.push(e.request_id);
+        }
         vec![
-            ("tenant", ColumnData::OneUuid(who.tenant.0)),
+            ("tenant", ColumnData::OneUuid(tenant)),
             ("id", ids.into()),
-            ("lane", vec![last.map(|t| i64::from(t.lane)); n].into()),
-            (
-                "position",
-                vec![last.map(|t| t.position.cast_signed()); n].into(),
-            ),
-            ("caller", ColumnData::OneText(who.caller)),
-            ("method", ColumnData::OneText(who.method)),
-            (
-                "action",
-                audits.iter().map(|a| a.action).collect::<Vec<_>>().into(),
-            ),
-            (
-                "record",
-                audits
-                    .iter()
-                    .map(|a| a.record.map(|r| r.0))
-                    .collect::<Vec<_>>()
-                    .into(),
-            ),
-            (
-                "before_digest",
-                audits
-                    .iter()
-                    .map(|a| bytes(a.before))
-                    .collect::<Vec<_>>()
-                    .into(),
-            ),
-            (
-                "after_digest",
-                audits
-                    .iter()
-                    .map(|a| bytes(a.after))
-                    .collect::<Vec<_>>()
-                    .into(),
-            ),
-            ("at", ColumnData::OneI64(self.at.0)),
+            ("lane", ColumnData::OneI64(lane)),
+            ("sequence", sequences.into()),
+            ("position", positions.into()),
+            ("caller", callers.into()),
+            ("roles", roles.into()),
+            ("method", methods.into()),
+            ("action", actions.into()),
+            ("record", records.into()),
+            ("before_digest", befores.into()),
+            ("after_digest", afters.into()),
+            ("request_id", requests.into()),
+            ("at", ColumnData::OneI64(at)),
+            ("mac", macs.into()),
         ]
     }
+}
+
+impl Changes {
+    /// Keyed digest of the changes of one record, or of all; none if there are none.
+    fn digest(&self, ids: &IdKey, record: Option<RecordId>) -> Option<[u8; 32]> {
+        let mut bytes = Vec::new();
+        for (i, id) in self.record.iter().enumerate() {
+            if record.is_some_and(|r| r.0 != *id) {
+                continue;
+            }
+            let kind = self.kind.get(i).copied().unwrap_or_default();
+            let version = self.version.get(i).copied().unwrap_or_default();
+            let measures = self.measures.get(i).map(Vec::as_slice).unwrap_or_default();
+            for part in [
+                kind.as_bytes(),
+                id.as_bytes(),
+                &version.to_be_bytes(),
+                measures,
+            ] {
+                bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        (!bytes.is_empty()).then(|| ids.digest("audited changes", &bytes))
+    }
+}
+
+/// An id that sorts by this time.
+fn id_at(at: Micros) -> Uuid {
+    let (seconds, nanos) = Micros(at.0.max(0)).seconds();
+    let (seconds, nanos) = (seconds.unsigned_abs(), nanos.unsigned_abs());
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
 }
 
 /// PostgreSQL: all of it in one statement, in one trip.

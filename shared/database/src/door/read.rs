@@ -9,6 +9,7 @@ use crate::Database;
 use crate::database::begin_read;
 use crate::engine::View;
 use crate::error::StoreError;
+use crate::figures::Door;
 use crate::tx::Tx;
 
 /// One snapshot of the store, read only. Drop it as soon as the rows are read.
@@ -39,9 +40,9 @@ impl Database {
     /// [`StoreError::Down`].
     pub async fn read(&self, caller: &Caller) -> Result<Read, StoreError> {
         in_time(caller)?;
-        Ok(Read(
-            begin_read(&self.0.pools, View::Tenant(caller.tenant)).await?,
-        ))
+        let wait = self.0.figures.wait(Door::Read);
+        let tx = begin_read(&self.0.pools, View::Tenant(caller.tenant)).await?;
+        Ok(Read(wait.over(tx)))
     }
 
     /// A snapshot for the service's own reads over all tenants (jobs, feed, snapshots).
@@ -49,6 +50,8 @@ impl Database {
     /// # Errors
     /// As [`Database::read`].
     pub async fn read_system(&self) -> Result<Read, StoreError> {
-        Ok(Read(begin_read(&self.0.pools, View::Everyone).await?))
+        let wait = self.0.figures.wait(Door::ReadSystem);
+        let tx = begin_read(&self.0.pools, View::Everyone).await?;
+        Ok(Read(wait.over(tx)))
     }
 }

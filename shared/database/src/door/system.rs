@@ -11,6 +11,7 @@ use crate::Database;
 use crate::database::begin;
 use crate::engine::{Engine, View};
 use crate::error::{StoreError, retry_busy};
+use crate::figures::Door;
 use crate::tx::Tx;
 
 /// An open transaction of the service itself. Dropped, it rolls back. Every row operation still names its tenant.
@@ -33,8 +34,10 @@ impl Database {
     /// # Errors
     /// Busy or down as the store is.
     pub async fn system(&self) -> Result<System, StoreError> {
+        let wait = self.0.figures.wait(Door::System);
         let frame = Frame::new(self, Scope::sampled()).await?;
         let tx = retry_busy(|| begin(&self.0.pools, View::Everyone)).await?;
+        let tx = wait.over(tx);
         Ok(System { tx, frame })
     }
 }
@@ -63,7 +66,7 @@ impl System {
     /// # Errors
     /// As there.
     pub async fn reserve(&mut self, n: u32) -> Result<Positions, Fault> {
-        self.frame.reserve(&self.tx, n).await
+        self.frame.reserve(&self.tx, n, 0).await
     }
 
     /// Adds a change of a tenant.

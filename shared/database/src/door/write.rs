@@ -14,6 +14,7 @@ use crate::Database;
 use crate::database::{begin, begin_read};
 use crate::engine::{Open, Pools, View};
 use crate::error::{StoreError, retry_busy};
+use crate::figures::Door;
 use crate::tx::Tx;
 
 /// An open mutation. Reads and row writes go through it (it is a [`Tx`]); dropped, it rolls back.
@@ -24,6 +25,7 @@ pub struct Write {
     method: &'static str,
     validate_only: bool,
     request: Option<Request>,
+    request_id: String,
     repeated: Option<Answer>,
 }
 
@@ -76,6 +78,7 @@ impl Database {
             .then(|| self.request(caller, &command));
         // a claim that is found taken and then gone (aged out) is tried again
         for _ in 0..3 {
+            let wait = self.0.figures.wait(Door::Mutate);
             let frame = Frame::new(self, caller.trace).await?;
             let began = retry_busy(|| self.begin_claimed(caller, request, frame.at, hold)).await;
             let (tx, answer) = match began {
@@ -99,12 +102,13 @@ impl Database {
                 Err(error) => return Err(error.into()),
             };
             return Ok(Write {
-                tx,
+                tx: wait.over(tx),
                 frame,
                 caller: caller.clone(),
                 method: command.method,
                 validate_only: command.validate_only,
                 request,
+                request_id: command.request_id.to_owned(),
                 repeated: answer,
             });
         }
@@ -225,7 +229,8 @@ impl Write {
         if self.repeated.is_some() {
             return Err(Fault::bug("a repeated request wrote"));
         }
-        self.frame.reserve(&self.tx, n).await
+        // nearly every mutation leaves one entry: it is counted in the same step
+        self.frame.reserve(&self.tx, n, 1).await
     }
 
     /// Adds a change; written at commit.
@@ -233,7 +238,9 @@ impl Write {
         self.frame.change(self.caller.tenant, change);
     }
 
-    /// Adds an audit entry; written at commit with the last position. One for a whole ingest batch.
+    /// Adds an audit entry; written at commit with the last position. One for a whole ingest batch. A mutation that wrote
+    /// and adds none leaves one for all of it, and where `after` is none it is digested from the changes. `before` and
+    /// `after` are digests by the tenant's key.
     pub fn audit(
         &mut self,
         action: &'static str,
@@ -266,9 +273,10 @@ impl Write {
             answer: StoredAnswer::new(&records, token).encode_to_vec(),
         });
         let who = Who {
-            tenant: self.caller.tenant,
-            caller: &self.caller.name,
+            caller: &self.caller,
             method: self.method,
+            request_id: &self.request_id,
+            records: &records,
         };
         self.frame.write(&self.tx, Some(who), remember).await?;
         if self.validate_only {

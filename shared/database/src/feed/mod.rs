@@ -84,6 +84,8 @@ pub struct FeedBatch {
     pub to: u64,
     /// The nonce at `to`.
     pub to_nonce: u64,
+    /// The lane's head as it was then.
+    pub head: u64,
     /// The changes, by position.
     pub changes: Vec<ChangeRow>,
     /// Whether this only tells that the lane is where it was.

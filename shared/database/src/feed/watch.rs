@@ -233,6 +233,7 @@ impl Watcher {
                 from: 0,
                 to: 0,
                 to_nonce: 0,
+                head: 0,
                 changes: Vec::new(),
                 heartbeat: true,
             };
@@ -245,6 +246,7 @@ impl Watcher {
             from,
             to: from,
             to_nonce,
+            head: from, // beyond it nothing was seen
             changes: Vec::new(),
             heartbeat: true,
         }
@@ -271,6 +273,7 @@ impl Watcher {
             from,
             to,
             to_nonce,
+            head: head.head,
             changes,
             heartbeat: false,
         })

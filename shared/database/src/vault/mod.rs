@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 pub use command::CommandKey;
 pub use local::LocalKey;
-pub use master::{MasterError, MasterKey, MasterKeys};
+pub use master::{KeyBytes, MasterError, MasterKey, MasterKeys};
 pub(crate) use schema::step;
 pub use seal::{Context, KeyColumn, KeyValue, Opener, SealedColumn, Sealer};
 
