@@ -41,6 +41,7 @@ impl Seen {
         let request = customer::WatchChangesRequest {
             epoch: self.epoch.clone(),
             cursors: self.cursors.values().copied().collect(),
+            ..Default::default()
         };
         let mut batches = client
             .customer_changes()

@@ -554,7 +554,10 @@ async fn a_snapshot_does_not_go_on_over_a_restore(store: TestStore) {
     };
     let reader = |shop: &Shop| Client::lazy(&shop.process.as_ref().unwrap().address, &key).unwrap();
     let snapshot = |client: Client, resume_token: String| async move {
-        let request = customer::SnapshotChangesRequest { resume_token };
+        let request = customer::SnapshotChangesRequest {
+            resume_token,
+            ..Default::default()
+        };
         let mut parts = client
             .customer_changes()
             .snapshot_changes(request)

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use regard_database::{Change, Database, StoreError, Write};
+use regard_database::{Change, Database, StoreError, Vault, Write};
 use regard_proto::common::v1 as common;
 use regard_proto::validate::Violations;
 use regard_server::{MAX_VIOLATIONS, wire};
-use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind};
+use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, Kind};
 
 use crate::measures::Measured;
 use crate::tenant::Tenants;
@@ -17,6 +17,8 @@ use crate::tenant::Tenants;
 pub struct Core {
     /// The store.
     pub db: Database,
+    /// What seals identities.
+    pub vault: Vault,
     /// Tenant records, kept for a short while.
     pub tenants: Tenants,
 }
@@ -127,6 +129,29 @@ pub fn lost(error: StoreError) -> Fault {
         StoreError::Taken(key) => Fault::busy().caused_by(key),
         StoreError::Stale => Fault::busy(),
         other => other.into(),
+    }
+}
+
+/// A record that a repeated request was answered with: where it is not there any more, it was erased.
+pub fn gone(error: StoreError, kind: &str, id: impl std::fmt::Display) -> Fault {
+    match error {
+        StoreError::Missing => regard_erasure::record_erased(kind, id),
+        other => other.into(),
+    }
+}
+
+/// Refuses a customer that was erased.
+pub async fn refuse_erased(
+    core: &Core,
+    write: &Write,
+    field: &str,
+    id: CustomerId,
+) -> Result<(), Fault> {
+    let tenant = write.caller().tenant;
+    let gone = regard_erasure::erased(write, tenant, &core.db.ids(tenant), &[id.0]).await?;
+    match gone.is_empty() {
+        true => Ok(()),
+        false => Err(regard_erasure::customer_erased(field, id)),
     }
 }
 

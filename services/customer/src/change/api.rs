@@ -35,13 +35,20 @@ fn to_changes(rows: &[ChangeRow]) -> Result<Vec<pb::Change>, Fault> {
     rows.iter().map(to_change).collect()
 }
 
-fn to_batch(batch: &FeedBatch) -> Result<pb::WatchChangesResponse, Fault> {
+/// Of the kinds that are asked for; all if none is named.
+fn wanted(kinds: &[String], kind: &str) -> bool {
+    kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind)
+}
+
+fn to_batch(mut batch: FeedBatch, kinds: &[String]) -> Result<pb::WatchChangesResponse, Fault> {
+    batch.changes.retain(|change| wanted(kinds, &change.kind));
     Ok(pb::WatchChangesResponse {
         epoch: batch.epoch.to_string(),
         lane: u32::from(batch.lane),
         from_position: batch.from,
         to_position: batch.to,
         to_nonce: batch.to_nonce,
+        head_position: batch.head,
         changes: to_changes(&batch.changes)?,
     })
 }
@@ -67,7 +74,7 @@ impl ChangeApi {
         let (epoch, cursors) = (epoch(&request.epoch)?, cursors(&request.cursors)?);
         let feed = self.0.db.feed();
         let batches = feed.watch(epoch, cursors, seen(&caller), BATCH).await?;
-        Ok(answers(batches.map(|batch| to_batch(&batch?))))
+        Ok(answers(batches.map(move |batch| to_batch(batch?, &request.kinds))))
     }
 
     async fn snapshot(
@@ -75,10 +82,11 @@ impl ChangeApi {
         request: Request<pb::SnapshotChangesRequest>,
     ) -> Result<Answers<pb::SnapshotChangesResponse>, Fault> {
         let caller = caller_of(&request)?;
-        let resume = resume(&request.get_ref().resume_token)?;
+        let request = request.into_inner();
+        let resume = resume(&request.resume_token)?;
         let feed = self.0.db.feed();
         let pages = feed
-            .snapshot(sources(), seen(&caller), resume.as_deref(), BATCH)
+            .snapshot(sources(&request.kinds), seen(&caller), resume.as_deref(), BATCH)
             .await?;
         Ok(answers(
             pages

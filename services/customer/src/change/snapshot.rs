@@ -8,6 +8,7 @@ use regard_database::feed::snapshot::{Key, Source};
 use regard_database::{Row, StoreError, Tx, Value};
 use regard_types::{TenantId, Uuid};
 
+use crate::erasure::Erasures;
 use crate::{customer, merge, order, refund, tenant};
 
 /// A table of versions, read by its key.
@@ -19,9 +20,10 @@ struct Rows {
     read: fn(&Row) -> Result<ChangeRow, StoreError>,
 }
 
-/// All tables, current ones first. The order is part of resume tokens: only ever append.
-pub fn sources() -> Vec<Arc<dyn Source>> {
-    let mut all: Vec<Arc<dyn Source>> = Vec::new();
+/// All tables of the kinds asked for (of all if none is named), current ones first. The order is part of resume tokens: only
+/// ever append.
+pub fn sources(kinds: &[String]) -> Vec<Arc<dyn Source>> {
+    let mut all: Vec<(&str, Arc<dyn Source>)> = Vec::new();
     for history in [false, true] {
         let of = |names: [&'static str; 2], columns, read| Rows {
             table: names[usize::from(history)],
@@ -29,33 +31,36 @@ pub fn sources() -> Vec<Arc<dyn Source>> {
             history,
             read,
         };
-        all.push(Arc::new(of(
+        all.push(("tenant", Arc::new(of(
             ["tenant", "tenant_history"],
             tenant::store::COLUMNS,
             tenant::store::change,
-        )));
-        all.push(Arc::new(of(
+        ))));
+        all.push(("customer", Arc::new(of(
             ["customer", "customer_history"],
             customer::store::COLUMNS,
             customer::store::change,
-        )));
-        all.push(Arc::new(of(
+        ))));
+        all.push(("merge", Arc::new(of(
             ["merge_edge", "merge_edge_history"],
             merge::store::COLUMNS,
             merge::store::change,
-        )));
-        all.push(Arc::new(of(
+        ))));
+        all.push(("order", Arc::new(of(
             ["sales_order", "sales_order_history"],
             order::store::COLUMNS,
             order::store::change,
-        )));
-        all.push(Arc::new(of(
+        ))));
+        all.push(("refund", Arc::new(of(
             ["refund", "refund_history"],
             refund::store::COLUMNS,
             refund::store::change,
-        )));
+        ))));
     }
-    all
+    all.push(("erasure", Arc::new(Erasures)));
+    let wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
+    let all = all.into_iter().filter(|(kind, _)| wanted(kind));
+    all.map(|(_, source)| source).collect()
 }
 
 /// Tenant, id and version of the last row: 16, 16 and 8 bytes.

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use regard_database::{Command, Tx, Write};
+use regard_erasure::erased;
 use regard_types::{Caller, ChangeToken, CustomerId, Fault, RecordId, SourceKey, TenantId, Uuid};
 
 use super::batch::{Outcome, Plan, Stored, differs};
 use super::domain::{Customer, NewCustomer, Profile};
 use super::store::{self, Filter};
-use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::core::{Core, Written, again, digest, gone, lost, refuse_erased, tell};
 use crate::merge;
 use crate::order::{Lock, unknown_customer};
 use crate::record::Place;
@@ -38,17 +39,21 @@ async fn try_create(
     command: Command<'_>,
     new: &NewCustomer,
 ) -> Result<Written<View>, Fault> {
+    let tenant = caller.tenant;
+    let sealer = core.vault.sealer(tenant).await?;
     let mut write = core.db.mutate(caller, command).await?;
     if write.repeated().is_some() {
-        return repeat(write).await;
+        return repeat(core, write).await;
     }
-    let tenant = caller.tenant;
     if new.key.is_some()
         && store::known(&write, tenant, &[new.id.0])
             .await?
             .contains(&new.id)
     {
         return Err(Fault::exists("customer", new.id));
+    }
+    if new.key.is_some() {
+        refuse_erased(core, &write, "customer.key", new.id).await?;
     }
     let customer = new.first(write.now());
     let at = write.reserve(1).await?;
@@ -57,8 +62,14 @@ async fn try_create(
         position: at.first,
     };
     let ids = core.db.ids(tenant);
-    store::insert(&write, tenant, &ids, std::slice::from_ref(&customer), place)
-        .await
+    store::insert(
+        &write,
+        tenant,
+        (&ids, Some(&sealer)),
+        std::slice::from_ref(&customer),
+        place,
+    )
+    .await
         .map_err(lost)?;
     tell(&mut write, &customer, at.first);
     let after = digest(&ids, &customer);
@@ -89,14 +100,16 @@ async fn commit(write: Write, customer: Customer) -> Result<Written<View>, Fault
     })
 }
 
-async fn repeat(write: Write) -> Result<Written<View>, Fault> {
+async fn repeat(core: &Core, write: Write) -> Result<Written<View>, Fault> {
     let answer = write.repeated().cloned();
     let record = answer.as_ref().and_then(|a| a.records.first());
     let Some((_, id, version)) = record else {
         return Err(Fault::bug("an answer without its customer"));
     };
     let customer =
-        store::version(&write, write.caller().tenant, CustomerId(id.0), *version).await?;
+        store::version(&write, &core.vault, write.caller().tenant, CustomerId(id.0), *version)
+            .await
+            .map_err(|error| gone(error, "customer", id))?;
     let written = commit(write, customer).await?;
     Ok(written)
 }
@@ -109,7 +122,7 @@ pub async fn get(
     key: Option<&SourceKey>,
 ) -> Result<View, Fault> {
     let tx = core.db.read(caller).await?;
-    let mut found = several(&tx, caller.tenant, &[id]).await?;
+    let mut found = several(core, &tx, caller.tenant, &[id]).await?;
     found
         .remove(&id)
         .ok_or_else(|| unknown_customer("customer", id, key))
@@ -122,16 +135,17 @@ pub async fn batch_get(
     ids: &[CustomerId],
 ) -> Result<HashMap<CustomerId, View>, Fault> {
     let tx = core.db.read(caller).await?;
-    several(&tx, caller.tenant, ids).await
+    several(core, &tx, caller.tenant, ids).await
 }
 
 async fn several(
+    core: &Core,
     tx: &Tx,
     tenant: TenantId,
     ids: &[CustomerId],
 ) -> Result<HashMap<CustomerId, View>, Fault> {
     let asked: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let found = store::current(tx, tenant, &asked, Lock::No).await?;
+    let found = store::current(tx, &core.vault, tenant, &asked, Lock::No).await?;
     let views = views(tx, tenant, found.into_values().collect()).await?;
     Ok(views
         .into_iter()
@@ -164,7 +178,7 @@ pub async fn list(
     let tx = core.db.read(caller).await?;
     let ids = core.db.ids(caller.tenant);
     let limit = size as u64 + 1;
-    let mut found = store::page(&tx, caller.tenant, &ids, filter, after, limit).await?;
+    let mut found = store::page(&tx, (&ids, &core.vault), caller.tenant, filter, after, limit).await?;
     let more = found.len() > size;
     found.truncate(size);
     Ok((views(&tx, caller.tenant, found).await?, more))
@@ -190,14 +204,16 @@ async fn try_update(
     etag: &str,
     change: &(impl Fn(&Profile) -> Profile + Sync),
 ) -> Result<Written<View>, Fault> {
+    let tenant = caller.tenant;
+    let sealer = core.vault.sealer(tenant).await?;
     let mut write = core.db.mutate(caller, command).await?;
     if write.repeated().is_some() {
-        return repeat(write).await;
+        return repeat(core, write).await;
     }
-    let tenant = caller.tenant;
-    let found = store::current(&write, tenant, &[id.0], Lock::Yes)
+    let found = store::current(&write, &core.vault, tenant, &[id.0], Lock::Yes)
         .await?
         .remove(&id);
+    refuse_erased(core, &write, "target", id).await?;
     let before = found.ok_or_else(|| unknown_customer("target", id, key))?;
     regard_server::wire::check_etag(etag, "customer", id.0, before.head.version)?;
     let profile = change(&before.profile);
@@ -215,8 +231,14 @@ async fn try_update(
         lane: at.lane,
         position: at.first,
     };
-    store::replace(&write, tenant, &ids, std::slice::from_ref(&customer), place)
-        .await
+    store::replace(
+        &write,
+        tenant,
+        (&ids, Some(&sealer)),
+        std::slice::from_ref(&customer),
+        place,
+    )
+    .await
         .map_err(lost)?;
     tell(&mut write, &customer, at.first);
     let digests = (digest(&ids, &before), digest(&ids, &customer));
@@ -260,8 +282,13 @@ async fn try_ingest(
         digest: [0; 32],
         validate_only,
     };
-    let mut write = core.db.mutate(caller, command).await?;
     let tenant = caller.tenant;
+    let named = |row: &NewCustomer| !row.profile.identity.is_empty();
+    let sealer = match rows.iter().flatten().any(named) {
+        true => Some(core.vault.sealer(tenant).await?),
+        false => None,
+    };
+    let mut write = core.db.mutate(caller, command).await?;
     let mut asked: Vec<Uuid> = rows.iter().flatten().map(|row| row.id.0).collect();
     asked.sort_unstable();
     asked.dedup();
@@ -269,6 +296,13 @@ async fn try_ingest(
     if !asked.is_empty() {
         stored.customers = store::bare(&write, tenant, &asked, Lock::Yes).await?;
     }
+    let new: Vec<Uuid> = rows
+        .iter()
+        .flatten()
+        .filter(|row| !stored.customers.contains_key(&row.id))
+        .map(|row| row.id.0)
+        .collect();
+    stored.erased = erased(&write, tenant, &core.db.ids(tenant), &new).await?;
     let other = |row: &&NewCustomer| {
         stored
             .customers
@@ -294,10 +328,11 @@ async fn try_ingest(
             lane: at.lane,
             position: at.at(offset),
         };
-        store::insert(&write, tenant, &ids, &plan.first, place(0))
+        let keys = (&ids, sealer.as_ref());
+        store::insert(&write, tenant, keys, &plan.first, place(0))
             .await
             .map_err(lost)?;
-        store::replace(&write, tenant, &ids, &plan.next, place(plan.first.len()))
+        store::replace(&write, tenant, keys, &plan.next, place(plan.first.len()))
             .await
             .map_err(lost)?;
         for (i, customer) in plan.first.iter().chain(&plan.next).enumerate() {

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use regard_types::{CustomerId, Fault, Micros};
+use regard_erasure::customer_erased;
+use regard_types::{CustomerId, Fault, Micros, Uuid};
 
 use super::domain::{Customer, NewCustomer};
 use crate::order::duplicate;
@@ -15,6 +16,8 @@ pub struct Stored {
     pub customers: HashMap<CustomerId, Customer>,
     /// Contents of former versions of those whose rows differ.
     pub former: HashSet<(CustomerId, [u8; 32])>,
+    /// Those that were erased, each with its erasure.
+    pub erased: HashMap<Uuid, Uuid>,
 }
 
 /// What becomes of a row.
@@ -71,6 +74,9 @@ impl Plan {
 
     fn row(&mut self, stored: &Stored, row: &NewCustomer, now: Micros) -> Outcome {
         let Some(before) = stored.customers.get(&row.id) else {
+            if stored.erased.contains_key(&row.id.0) {
+                return Outcome::Rejected(customer_erased("customer.key", row.id));
+            }
             self.first.push(row.first(now));
             return Outcome::Accepted;
         };

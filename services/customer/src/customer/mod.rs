@@ -10,15 +10,16 @@ pub use api::CustomerApi;
 pub use domain::{Customer, CustomerKind};
 pub(crate) use store::{insert, known, lock, version};
 
-use regard_database::{StoreError, Tx};
+use regard_database::{StoreError, Tx, Vault};
 use regard_types::{CustomerId, TenantId, Uuid};
 use std::collections::HashMap;
 
 /// The current versions of these customers; unknown ones are left out.
 pub(crate) async fn current(
     tx: &Tx,
+    vault: &Vault,
     tenant: TenantId,
     ids: &[Uuid],
 ) -> Result<HashMap<CustomerId, Customer>, StoreError> {
-    store::current(tx, tenant, ids, crate::order::Lock::No).await
+    store::current(tx, vault, tenant, ids, crate::order::Lock::No).await
 }

@@ -1,10 +1,12 @@
-//! The tables of customers. Identity lies in its own table as bytes; look-ups go through keyed digests.
+//! The tables of customers. Identity lies in its own table as sealed bytes; look-ups go through keyed digests,
+//! whose key is not the sealing key and is never replaced.
 
 use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx};
+use regard_database::vault::{KeyColumn, KeyValue, SealedColumn, Sealer};
+use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx, Vault};
 use regard_types::{CustomerId, Day, IdKey, Micros, TenantId, Uuid};
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
@@ -45,9 +47,16 @@ impl ActiveModelBehavior for ActiveModel {}
 pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, key_source, key_external, \
      kind, attributes, since_day, revision, content";
 
-/// Identity as its table keeps it.
+/// Where identities lie.
+pub const IDENTITY: SealedColumn = SealedColumn {
+    table: "customer_identity",
+    column: "sealed",
+    key: &[KeyColumn::Uuid("id"), KeyColumn::I64("version")],
+};
+
+/// Identity as its table keeps it, sealed.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
-struct Sealed {
+struct Stored {
     #[prost(string, tag = "1")]
     display_name: String,
     #[prost(string, tag = "2")]
@@ -155,18 +164,21 @@ pub async fn bare(
 /// The current versions of these customers; unknown ones are left out.
 pub async fn current(
     tx: &Tx,
+    vault: &Vault,
     tenant: TenantId,
     ids: &[Uuid],
     lock: Lock,
 ) -> Result<HashMap<CustomerId, Customer>, StoreError> {
     let mut found = bare(tx, tenant, ids, lock).await?;
-    identify(tx, tenant, &mut found.values_mut().collect::<Vec<_>>()).await?;
+    let mut all: Vec<_> = found.values_mut().collect();
+    identify(tx, vault, tenant, &mut all).await?;
     Ok(found)
 }
 
 /// Adds the identities of these versions.
 async fn identify(
     tx: &Tx,
+    vault: &Vault,
     tenant: TenantId,
     customers: &mut [&mut Customer],
 ) -> Result<(), StoreError> {
@@ -179,15 +191,28 @@ async fn identify(
     for row in tx.fetch_in(sql, vec![tenant.0.into()], &ids).await? {
         known.insert((row.get(0)?, row.get(1)?), row.get(2)?);
     }
-    for customer in customers.iter_mut() {
-        if let Some(bytes) = known.get(&(customer.id.0, customer.head.version)) {
-            let sealed = Sealed::decode(bytes.as_slice()).map_err(StoreError::corrupt)?;
-            customer.profile.identity = Identity {
-                display_name: sealed.display_name,
-                email: sealed.email,
-                phone: sealed.phone,
-            };
-        }
+    // Of all versions that were found only those asked for are opened.
+    let asked: Vec<(&mut Customer, &Vec<u8>)> = customers
+        .iter_mut()
+        .filter_map(|c| {
+            let bytes = known.get(&(c.id.0, c.head.version))?;
+            Some((&mut **c, bytes))
+        })
+        .collect();
+    let sealed = asked.iter().map(|(_, bytes)| bytes.as_slice());
+    let opener = vault.opener(tx, tenant, sealed).await?;
+    for (customer, bytes) in asked {
+        let place = [
+            KeyValue::Uuid(customer.id.0),
+            KeyValue::I64(customer.head.version),
+        ];
+        let plain = opener.open(&IDENTITY.context(&place), bytes)?;
+        let stored = Stored::decode(plain.as_slice()).map_err(StoreError::corrupt)?;
+        customer.profile.identity = Identity {
+            display_name: stored.display_name,
+            email: stored.email,
+            phone: stored.phone,
+        };
     }
     Ok(())
 }
@@ -195,6 +220,7 @@ async fn identify(
 /// The version with this number.
 pub async fn version(
     tx: &Tx,
+    vault: &Vault,
     tenant: TenantId,
     id: CustomerId,
     version: i64,
@@ -214,7 +240,7 @@ pub async fn version(
             )?
         }
     };
-    identify(tx, tenant, &mut [&mut customer]).await?;
+    identify(tx, vault, tenant, &mut [&mut customer]).await?;
     Ok(customer)
 }
 
@@ -231,11 +257,12 @@ pub async fn former(
         .collect()
 }
 
-/// Inserts first versions; `customers` are sorted by id, their places follow one another from `place`.
+/// Inserts first versions; `customers` are sorted by id, their places follow one another from `place`. Those with an
+/// identity need a sealer.
 pub async fn insert(
     tx: &Tx,
     tenant: TenantId,
-    ids: &IdKey,
+    (ids, sealer): (&IdKey, Option<&Sealer>),
     customers: &[Customer],
     place: Place,
 ) -> Result<(), StoreError> {
@@ -267,14 +294,14 @@ pub async fn insert(
     ];
     columns.extend(changing(customers, place)?);
     tx.bulk_insert("customer", &columns, Conflict::Fail).await?;
-    insert_identity(tx, tenant, ids, customers).await
+    insert_identity(tx, tenant, (ids, sealer), customers).await
 }
 
 /// Moves the stored versions to the history and writes the next ones; as [`insert`] otherwise.
 pub async fn replace(
     tx: &Tx,
     tenant: TenantId,
-    ids: &IdKey,
+    (ids, sealer): (&IdKey, Option<&Sealer>),
     customers: &[Customer],
     place: Place,
 ) -> Result<(), StoreError> {
@@ -300,7 +327,7 @@ pub async fn replace(
     // Look-ups find what a customer is called now.
     let sql = "DELETE FROM customer_key WHERE tenant = $1 AND customer {in}";
     tx.run_in(sql, vec![tenant.0.into()], &changed).await?;
-    insert_identity(tx, tenant, ids, customers).await
+    insert_identity(tx, tenant, (ids, sealer), customers).await
 }
 
 /// The columns that a version changes.
@@ -371,7 +398,7 @@ fn text<'a>(
 async fn insert_identity(
     tx: &Tx,
     tenant: TenantId,
-    ids: &IdKey,
+    (ids, sealer): (&IdKey, Option<&Sealer>),
     customers: &[Customer],
 ) -> Result<(), StoreError> {
     let known: Vec<&Customer> = customers
@@ -381,19 +408,24 @@ async fn insert_identity(
     if known.is_empty() {
         return Ok(());
     }
-    let sealed = known.iter().map(|c| {
+    let sealer =
+        sealer.ok_or_else(|| StoreError::corrupt("an identity was written without a sealer"))?;
+    sealer.fence(tx).await?;
+    let mut sealed = Vec::with_capacity(known.len());
+    for c in &known {
         let Identity {
             display_name,
             email,
             phone,
         } = c.profile.identity.clone();
-        Sealed {
+        let stored = Stored {
             display_name,
             email,
             phone,
-        }
-        .encode_to_vec()
-    });
+        };
+        let place = [KeyValue::Uuid(c.id.0), KeyValue::I64(c.head.version)];
+        sealed.push(sealer.seal(&IDENTITY.context(&place), &stored.encode_to_vec())?);
+    }
     let columns = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
         (
@@ -408,7 +440,7 @@ async fn insert_identity(
                 .collect::<Vec<i64>>()
                 .into(),
         ),
-        ("sealed", sealed.collect::<Vec<_>>().into()),
+        ("sealed", sealed.into()),
     ];
     tx.bulk_insert("customer_identity", &columns, Conflict::Fail)
         .await?;
@@ -461,8 +493,8 @@ pub struct Filter {
 /// Customers by id, after one.
 pub async fn page(
     tx: &Tx,
+    (ids, vault): (&IdKey, &Vault),
     tenant: TenantId,
-    ids: &IdKey,
     filter: &Filter,
     after: Option<Uuid>,
     limit: u64,
@@ -474,7 +506,7 @@ pub async fn page(
     {
         found.push(Customer::try_from(row)?);
     }
-    identify(tx, tenant, &mut found.iter_mut().collect::<Vec<_>>()).await?;
+    identify(tx, vault, tenant, &mut found.iter_mut().collect::<Vec<_>>()).await?;
     Ok(found)
 }
 

@@ -5,7 +5,7 @@ use regard_types::{Caller, CustomerId, Fault, RecordId, SourceKey, TenantId};
 
 use super::domain::{Edge, not_canonical, not_merged, same};
 use super::store;
-use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::core::{Core, Written, again, digest, gone, lost, refuse_erased, tell};
 use crate::customer::{self, Customer};
 use crate::order::unknown_customer;
 use crate::record::{Head, Place};
@@ -53,11 +53,11 @@ async fn try_merge(
 ) -> Result<Written<Merged>, Fault> {
     let mut write = core.db.mutate(caller, command).await?;
     if write.repeated().is_some() {
-        return repeat(write).await;
+        return repeat(core, write).await;
     }
     let tenant = caller.tenant;
     // Both roots are locked in the order of their ids; what is read from here on stays true until the end.
-    lock(&write, tenant, &[(into, "into"), (from, "from")]).await?;
+    lock(core, &write, tenant, &[(into, "into"), (from, "from")]).await?;
     let roots = store::roots(&write, tenant, &[into.id, from.id]).await?;
     for asked in [from, into] {
         if let Some(root) = roots.get(&asked.id) {
@@ -77,7 +77,7 @@ async fn try_merge(
         head,
     };
     put(core, &mut write, &edge, before.as_ref(), "customer.merge").await?;
-    commit(write, &edge).await
+    commit(core, write, &edge).await
 }
 
 /// Ends the merge of a customer.
@@ -98,10 +98,10 @@ async fn try_unmerge(
 ) -> Result<Written<Merged>, Fault> {
     let mut write = core.db.mutate(caller, command).await?;
     if write.repeated().is_some() {
-        return repeat(write).await;
+        return repeat(core, write).await;
     }
     let tenant = caller.tenant;
-    lock(&write, tenant, &[(from, "customer")]).await?;
+    lock(core, &write, tenant, &[(from, "customer")]).await?;
     let before = store::edge(&write, tenant, from.id).await?;
     let Some(before) = before.filter(|edge| !edge.ended) else {
         return Err(not_merged(from.id));
@@ -112,14 +112,15 @@ async fn try_unmerge(
         ..before.clone()
     };
     put(core, &mut write, &edge, Some(&before), "customer.unmerge").await?;
-    commit(write, &edge).await
+    commit(core, write, &edge).await
 }
 
-async fn lock(write: &Write, tenant: TenantId, asked: &[(&Asked, &str)]) -> Result<(), Fault> {
+async fn lock(core: &Core, write: &Write, tenant: TenantId, asked: &[(&Asked, &str)]) -> Result<(), Fault> {
     let mut ids: Vec<_> = asked.iter().map(|(asked, _)| asked.id.0).collect();
     ids.sort_unstable();
     let known = customer::lock(write, tenant, &ids).await?;
     for (asked, field) in asked {
+        refuse_erased(core, write, field, asked.id).await?;
         if !known.contains(&asked.id) {
             return Err(unknown_customer(field, asked.id, asked.key.as_ref()));
         }
@@ -155,9 +156,9 @@ async fn put(
     Ok(())
 }
 
-async fn commit(write: Write, edge: &Edge) -> Result<Written<Merged>, Fault> {
+async fn commit(core: &Core, write: Write, edge: &Edge) -> Result<Written<Merged>, Fault> {
     let tenant = write.caller().tenant;
-    let found = customer::current(&write, tenant, &[edge.from.0])
+    let found = customer::current(&write, &core.vault, tenant, &[edge.from.0])
         .await?
         .remove(&edge.from);
     let customer = found.ok_or_else(|| Fault::bug("a locked customer is gone"))?;
@@ -181,7 +182,7 @@ fn stands_for(edge: &Edge) -> CustomerId {
     if edge.ended { edge.from } else { edge.into }
 }
 
-async fn repeat(write: Write) -> Result<Written<Merged>, Fault> {
+async fn repeat(core: &Core, write: Write) -> Result<Written<Merged>, Fault> {
     let Some(answer) = write.repeated().cloned() else {
         return Err(Fault::bug("a first call was taken for a repeat"));
     };
@@ -197,8 +198,12 @@ async fn repeat(write: Write) -> Result<Written<Merged>, Fault> {
         return Err(Fault::bug("an answer without its merge"));
     };
     let id = CustomerId(id.0);
-    let customer = customer::version(&write, tenant, id, version).await?;
-    let edge = store::version(&write, tenant, id, edge).await?;
+    let customer = customer::version(&write, &core.vault, tenant, id, version)
+        .await
+        .map_err(|error| gone(error, "customer", id))?;
+    let edge = store::version(&write, tenant, id, edge)
+        .await
+        .map_err(|error| gone(error, "merge", id))?;
     Ok(Written {
         value: Merged {
             customer,

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use regard_database::{Command, Tx, Write};
+use regard_erasure::{erased, record_erased};
 use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, RecordId, TenantId, Uuid};
 
 use super::batch::{Outcome, Plan, Stored, unknown_customer};
 use super::domain::{NewOrder, Order, Terms, correct, differs, void};
 use super::store::{self, Lock};
-use crate::core::{Core, Faults, Written, again, digest, lost, tell};
+use crate::core::{Core, Faults, Written, again, digest, gone, lost, refuse_erased, tell};
 use crate::customer::{self, Customer};
 use crate::record::Place;
 use crate::refund;
@@ -42,7 +43,7 @@ async fn put(
 ) -> Result<(Plan, Stored), Fault> {
     known.settle(&core.tenants, write).await?;
     let tenant = write.caller().tenant;
-    let stored = read(write, tenant, rows, Lock::Yes).await?;
+    let stored = read(core, write, tenant, rows, Lock::Yes).await?;
     let now = write.now();
     let plan = Plan::of(rows, &stored, create_missing, now);
     let count = u32::try_from(plan.writes()).map_err(Fault::bug)?;
@@ -60,7 +61,8 @@ async fn put(
         .iter()
         .map(|(id, key)| Customer::of_key(*id, key.clone(), &ids, now))
         .collect();
-    customer::insert(write, tenant, &ids, &created, place(0))
+    // Of a missing customer the key alone is known: there is nothing to seal.
+    customer::insert(write, tenant, (&ids, None), &created, place(0))
         .await
         .map_err(lost)?;
     let first = created.len();
@@ -85,6 +87,7 @@ async fn put(
 }
 
 async fn read(
+    core: &Core,
     tx: &Tx,
     tenant: TenantId,
     rows: &[Option<NewOrder>],
@@ -105,6 +108,17 @@ async fn read(
     if !customers.is_empty() {
         stored.customers = customer::known(tx, tenant, &customers).await?;
     }
+    // What is not stored may have been erased.
+    let missing = rows
+        .iter()
+        .flatten()
+        .filter(|row| !stored.orders.contains_key(&row.id));
+    let missing = sorted(missing.flat_map(|row| {
+        let order = row.key.is_some().then_some(row.id.0);
+        let known = stored.customers.contains(&row.customer);
+        order.into_iter().chain((!known).then_some(row.customer.0))
+    }));
+    stored.erased = erased(tx, tenant, &core.db.ids(tenant), &missing).await?;
     let other = |row: &&NewOrder| {
         stored
             .orders
@@ -280,7 +294,7 @@ pub async fn check(
     create_missing: bool,
 ) -> Result<Vec<(usize, Fault)>, Fault> {
     let tx = core.db.read(caller).await?;
-    let stored = read(&tx, caller.tenant, rows, Lock::No).await?;
+    let stored = read(core, &tx, caller.tenant, rows, Lock::No).await?;
     let plan = Plan::of(rows, &stored, create_missing, core.db.clock().now());
     let outcomes = plan.outcomes.into_iter().enumerate();
     let rejected = outcomes.filter_map(|(index, outcome)| match outcome {
@@ -301,7 +315,10 @@ async fn repeat(write: Write) -> Result<Written<Vec<View>>, Fault> {
         .map(|(_, id, version)| (*id, *version))
         .collect();
     let tenant = write.caller().tenant;
-    let orders = store::versions(&write, tenant, &asked).await?;
+    let first = asked.first().map_or(Uuid::nil(), |(id, _)| id.0);
+    let orders = store::versions(&write, tenant, &asked)
+        .await
+        .map_err(|error| gone(error, "order", first))?;
     let value = views(&write, tenant, orders).await?;
     Ok(Written {
         value,
@@ -432,7 +449,10 @@ async fn try_change(
     let found = store::current(&write, tenant, &[id.0], Lock::Yes)
         .await?
         .remove(&id);
-    let before = found.ok_or_else(|| Fault::not_found("order", id))?;
+    let before = match found {
+        Some(before) => before,
+        None => return Err(missing(core, &write, id).await?),
+    };
     regard_server::wire::check_etag(etag, "order", id.0, before.head.version)?;
     let refunded = refund::sums(&write, tenant, &[id.0])
         .await?
@@ -469,31 +489,45 @@ async fn try_change(
     })
 }
 
+/// Why there is no such order: it was erased, or never was.
+async fn missing(core: &Core, write: &Write, id: RecordId) -> Result<Fault, Fault> {
+    let tenant = write.caller().tenant;
+    let gone = erased(write, tenant, &core.db.ids(tenant), &[id.0]).await?;
+    Ok(match gone.is_empty() {
+        true => Fault::not_found("order", id),
+        false => record_erased("order", id),
+    })
+}
+
 /// The order that a refund names, locked; its customer must exist.
-pub(crate) async fn for_refund(tx: &Tx, tenant: TenantId, id: RecordId) -> Result<Order, Fault> {
-    let found = store::current(tx, tenant, &[id.0], Lock::Yes)
+pub(crate) async fn for_refund(core: &Core, write: &Write, id: RecordId) -> Result<Order, Fault> {
+    let tenant = write.caller().tenant;
+    let found = store::current(write, tenant, &[id.0], Lock::Yes)
         .await?
         .remove(&id);
-    let mut fault = Fault::not_found("order", id);
+    if let Some(order) = found {
+        return Ok(order);
+    }
+    let mut fault = missing(core, write, id).await?;
     fault.violations.push((
         "refund.order".to_owned(),
         "must be a recorded order".to_owned(),
     ));
-    found.ok_or(fault)
+    Err(fault)
 }
 
-/// Refuses a customer that is not known.
+/// Refuses a customer that is not known, or was erased.
 pub(crate) async fn require_customer(
-    tx: &Tx,
-    tenant: TenantId,
+    core: &Core,
+    write: &Write,
     field: &str,
     id: CustomerId,
     key: Option<&regard_types::SourceKey>,
 ) -> Result<(), Fault> {
-    let known = customer::known(tx, tenant, &[id.0]).await?;
+    let known = customer::known(write, write.caller().tenant, &[id.0]).await?;
     if known.contains(&id) {
-        Ok(())
-    } else {
-        Err(unknown_customer(field, id, key))
+        return Ok(());
     }
+    refuse_erased(core, write, field, id).await?;
+    Err(unknown_customer(field, id, key))
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use regard_types::{CustomerId, Fault, Micros, RecordId, SourceKey};
+use regard_erasure::{customer_erased, record_erased};
+use regard_types::{CustomerId, Fault, Micros, RecordId, SourceKey, Uuid};
 
 use super::domain::{NewOrder, Order, Seen, Step, Terms, duplicate, step};
 
@@ -17,6 +18,8 @@ pub struct Stored {
     pub former: HashMap<RecordId, Vec<Terms>>,
     /// Refunds of the orders whose rows differ.
     pub refunded: HashMap<RecordId, i64>,
+    /// Customers and orders among those not stored that were erased, each with its erasure.
+    pub erased: HashMap<Uuid, Uuid>,
 }
 
 /// What becomes of a row.
@@ -107,6 +110,12 @@ impl Plan {
                 }
             }
             None => {
+                if stored.erased.contains_key(&row.customer.0) {
+                    return Err(customer_erased("order.customer", row.customer));
+                }
+                if stored.erased.contains_key(&row.id.0) {
+                    return Err(record_erased("order", row.id));
+                }
                 self.customer(stored, row, create_missing)?;
                 self.first.push(row.first(now));
                 Outcome::Accepted(row.id)
@@ -163,8 +172,6 @@ pub fn unknown_customer(field: &str, id: CustomerId, key: Option<&SourceKey>) ->
 #[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
-    use regard_types::Uuid;
-
     use super::*;
 
     const NOW: Micros = Micros(1_000);

@@ -1,6 +1,7 @@
 //! What is done with refunds.
 
 use regard_database::{Command, Write};
+use regard_erasure::{erased, record_erased};
 use regard_types::{Caller, CustomerId, Fault, Micros, RecordId, SourceKey};
 
 use super::domain::{Refund, check};
@@ -78,16 +79,22 @@ async fn try_record(
         }
         return commit(write, stored).await;
     }
+    if new.key.is_some() {
+        let gone = erased(&write, tenant, &core.db.ids(tenant), &[new.id.0]).await?;
+        if !gone.is_empty() {
+            return Err(record_erased("refund", new.id));
+        }
+    }
     match refund.order {
         // The order's customer exists, and must be the refund's.
         Some(order) => {
-            let order = for_refund(&write, tenant, order).await?;
+            let order = for_refund(core, &write, order).await?;
             let before = store::sums(&write, tenant, &[order.id.0]).await?;
             check(&order, &refund, before.get(&order.id).copied().unwrap_or(0))?;
         }
         None => {
             let key = new.customer_key.as_ref();
-            require_customer(&write, tenant, "refund.customer", refund.customer, key).await?;
+            require_customer(core, &write, "refund.customer", refund.customer, key).await?;
         }
     }
     let at = write.reserve(1).await?;
@@ -120,7 +127,7 @@ async fn repeat(write: Write) -> Result<Written<Refund>, Fault> {
     // A refund has one version.
     let found = store::current(&write, write.caller().tenant, id).await?;
     Ok(Written {
-        value: found.ok_or_else(|| Fault::not_found("refund", id))?,
+        value: found.ok_or_else(|| record_erased("refund", id))?,
         token: answer.map(|a| a.token),
     })
 }

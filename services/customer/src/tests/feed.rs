@@ -21,6 +21,7 @@ fn name(change: &pb::Change) -> (&'static str, String, i64) {
         Record::Refund(_) => "refund",
         Record::Merge(_) => "merge",
         Record::Tenant(_) => "tenant",
+        Record::Erasure(_) => "erasure",
     };
     (kind, header.record_id.clone(), header.version)
 }
@@ -90,6 +91,7 @@ async fn snapshot(client: &mut Client, restarts: bool) -> BTreeSet<(&'static str
     loop {
         let request = pb::SnapshotChangesRequest {
             resume_token: token.clone(),
+            ..pb::SnapshotChangesRequest::default()
         };
         let mut stream = client
             .changes
@@ -155,6 +157,7 @@ async fn a_snapshot_equals_the_feed(store: TestStore) {
     assert_eq!(snapshot(&mut operator, true).await, fed);
     let bad = pb::SnapshotChangesRequest {
         resume_token: "AAAA".into(),
+        ..pb::SnapshotChangesRequest::default()
     };
     let status = operator.changes.snapshot_changes(bad).await.unwrap_err();
     assert_eq!(reason(&status, Code::InvalidArgument), "TOKEN_INVALID");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod customers;
+mod erasures;
 mod feed;
 mod merges;
 mod orders;
@@ -18,6 +19,7 @@ use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::change_service_client::ChangeServiceClient;
 use regard_proto::customer::v1::customer_service_client::CustomerServiceClient;
 use regard_proto::customer::v1::order_service_client::OrderServiceClient;
+use regard_proto::customer::v1::privacy_service_client::PrivacyServiceClient;
 use regard_proto::customer::v1::tenant_service_client::TenantServiceClient;
 use regard_proto::google::r#type::Money;
 use regard_server::{Identity, Pipe, Running, ServerSettings, Shared, service_caller};
@@ -45,6 +47,7 @@ struct Client {
     customers: CustomerServiceClient<Channel>,
     orders: OrderServiceClient<Channel>,
     changes: ChangeServiceClient<Channel>,
+    privacy: PrivacyServiceClient<Channel>,
 }
 
 /// 2026-01-01T00:00:00Z
@@ -123,7 +126,8 @@ impl Client {
             tenants: TenantServiceClient::new(channel.clone()),
             customers: CustomerServiceClient::new(channel.clone()),
             orders: OrderServiceClient::new(channel.clone()),
-            changes: ChangeServiceClient::new(channel),
+            changes: ChangeServiceClient::new(channel.clone()),
+            privacy: PrivacyServiceClient::new(channel),
         }
     }
 

@@ -125,6 +125,7 @@ pub fn decode_customer(change: customer::Change) -> Result<(Uuid, Told), BadChan
             ..event
         },
         Record::Tenant(m) => return Ok((tenant, Told::Tenant(m, event.version))),
+        Record::Erasure(_) => return Ok((tenant, Told::Nothing)),
     };
     Ok((tenant, Told::Events(vec![event])))
 }
@@ -142,7 +143,7 @@ pub fn decode_feedback(change: feedback::Change) -> Result<(Uuid, Told), BadChan
     };
     let record = change.measures.and_then(|m| m.record).ok_or_else(missing)?;
     let events = match record {
-        Record::Survey(_) => return Ok((tenant, Told::Nothing)),
+        Record::Survey(_) | Record::Erasure(_) => return Ok((tenant, Told::Nothing)),
         Record::Response(m) => answers(&event, m)?,
         Record::Complaint(m) => vec![Event {
             kind: Kind::Complaint,
