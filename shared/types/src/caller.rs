@@ -15,7 +15,7 @@ pub enum Permissions {
     Set(Arc<BTreeSet<String>>),
 }
 
-/// How much a caller may ask for; 0 leaves it to the server's own default.
+/// How much a tenant's callers together may ask for; 0 leaves it to the server's own default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CallerLimits {
     /// Requests a second, in the long run.
@@ -37,7 +37,7 @@ pub struct Caller {
     pub permissions: Permissions,
     /// The names of its roles, for logs and the audit; what they allow stands in `permissions`.
     pub roles: Arc<[Arc<str>]>,
-    /// How much it may ask for.
+    /// How much its tenant may ask for.
     pub limits: CallerLimits,
     /// Whether it reads every tenant's changes (scoring's role).
     pub all_tenants: bool,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use regard_cache::Redis;
-use regard_types::{Caller, CallerLimits, TenantId};
+use regard_types::Caller;
 
 use super::LimitSettings;
 use super::bucket::Rate;
@@ -41,24 +41,29 @@ impl Rates {
         }
     }
 
-    /// Takes a token of the caller and one of its tenant. The suite's own services are not limited.
+    /// Takes a token of the caller and one of its tenant, whose own limits go before the server's. The suite's own
+    /// services are not limited.
     pub(crate) async fn pass(&self, caller: &Caller) -> Result<(), Over> {
         if caller.all_tenants {
             return Ok(());
         }
-        if let Some(rate) = Rate::or(caller.limits, self.caller) {
-            let name = Some(Arc::clone(&caller.name));
-            self.take("caller", caller.tenant, name, rate).await?;
+        let one = Owner {
+            tenant: caller.tenant,
+            caller: Some(Arc::clone(&caller.name)),
+        };
+        if let Some(rate) = self.caller {
+            self.take("caller", &one, rate).await?;
         }
-        if let Some(rate) = Rate::or(CallerLimits::default(), self.tenant)
-            && let Err(over) = self.take("tenant", caller.tenant, None, rate).await
+        let all = Owner {
+            tenant: caller.tenant,
+            caller: None,
+        };
+        if let Some(rate) = Rate::or(caller.limits, self.tenant)
+            && let Err(over) = self.take("tenant", &all, rate).await
         {
             // The call is not made: it costs the caller nothing.
-            if let Some(rate) = Rate::or(caller.limits, self.caller) {
-                let name = Some(Arc::clone(&caller.name));
-                let (tenant, caller) = (caller.tenant, name);
-                let owner = Owner { tenant, caller };
-                self.buckets.of(&owner, self.now()).own.put_back(rate);
+            if let Some(rate) = self.caller {
+                self.buckets.of(&one, self.now()).own.put_back(rate);
             }
             return Err(over);
         }
@@ -68,13 +73,11 @@ impl Rates {
     async fn take(
         &self,
         scope: &'static str,
-        tenant: TenantId,
-        caller: Option<Arc<str>>,
+        owner: &Owner,
         rate: Rate,
     ) -> Result<(), Over> {
         let now = self.now();
-        let owner = Owner { tenant, caller };
-        let tokens = self.buckets.of(&owner, now);
+        let tokens = self.buckets.of(owner, now);
         let over = |wait| Over {
             scope,
             per_second: rate.per_second,
@@ -89,7 +92,7 @@ impl Rates {
         let taken = lease::take(
             redis,
             &tokens,
-            || key(&owner),
+            || key(owner),
             rate,
             now,
             move || since(started),

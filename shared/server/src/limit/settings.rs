@@ -8,11 +8,11 @@ use crate::settings::SettingsError;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// Calls a second of one tenant in the long run, 0 (no limit) to 1,000,000.
+    /// Calls a second of one tenant that has no limits of its own in the long run, 0 (no limit) to 1,000,000.
     pub tenant_per_second: u32,
     /// Calls of one tenant at once after a pause, 0 (one second's) to 1,000,000.
     pub tenant_burst: u32,
-    /// Calls a second of one caller that has no limits of its own, 0 (no limit) to 1,000,000.
+    /// Calls a second of one caller in the long run, 0 (no limit) to 1,000,000.
     pub caller_per_second: u32,
     /// Calls of one caller at once after a pause, 0 (one second's) to 1,000,000.
     pub caller_burst: u32,
