@@ -28,7 +28,7 @@ use regard_proto::customer::v1::customer_service_server::CustomerServiceServer;
 use regard_proto::customer::v1::order_service_server::OrderServiceServer;
 use regard_proto::customer::v1::privacy_service_server::PrivacyServiceServer;
 use regard_proto::customer::v1::tenant_service_server::TenantServiceServer;
-use regard_server::{Grpc, Job, Service, Shared, limited};
+use regard_server::{Grpc, Job, Service, Shared, audited, limited};
 use regard_types::Fault;
 
 use crate::access::{AccessApi, StoreDirectory};
@@ -91,6 +91,7 @@ fn service(core: &Arc<Core>, keep_changes: Duration) -> Service {
             async move { db.ping().await.map_err(|error| error.to_string()) }
         })
         .close(async move { closed.close().await });
+    let service = audited!(service, customer, core.db);
     let service = service.directory(Arc::new(StoreDirectory(core.clone())));
     service
         .job(Job::retention(&core.db, keep_changes))

@@ -25,7 +25,7 @@ use regard_proto::feedback::v1::complaint_service_server::ComplaintServiceServer
 use regard_proto::feedback::v1::feedback_item_service_server::FeedbackItemServiceServer;
 use regard_proto::feedback::v1::response_service_server::ResponseServiceServer;
 use regard_proto::feedback::v1::survey_service_server::SurveyServiceServer;
-use regard_server::{Grpc, Job, Service, Shared, limited};
+use regard_server::{Grpc, Job, Service, Shared, audited, limited};
 use regard_types::Fault;
 
 /// What the service needs to know.
@@ -73,11 +73,16 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
         .with(limited!(ComplaintServiceServer::new(complaints)))
         .with(limited!(ChangeServiceServer::new(changes)));
     let job = Job::retention(&db, keep_changes);
+    let served = audited!(Service::new(service.as_str(), grpc), feedback, db);
+    let closed = db.clone();
     let ready = move || {
         let db = db.clone();
         async move { db.ping().await.map_err(|error| error.to_string()) }
     };
-    Ok(Service::new(service.as_str(), grpc).job(job).ready(ready))
+    Ok(served
+        .job(job)
+        .ready(ready)
+        .close(async move { closed.close().await }))
 }
 
 /// One fault of many wrong fields.

@@ -26,7 +26,7 @@ use regard_proto::scoring::v1::metric_service_server::MetricServiceServer;
 use regard_proto::scoring::v1::model_service_server::ModelServiceServer;
 use regard_proto::scoring::v1::operation_service_server::OperationServiceServer;
 use regard_proto::scoring::v1::score_service_server::ScoreServiceServer;
-use regard_server::{Grpc, Job, Service, Shared, limited};
+use regard_server::{Grpc, Job, Service, Shared, audited, limited};
 use regard_types::{Fault, Kind};
 
 use crate::core::Core;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub cache: regard_cache::Settings,
     /// Redis; empty for the cache of the process alone.
     pub redis_url: String,
+    /// How long ago a feed may have been applied to its end while the service counts as ready; zero: any time.
+    pub ready_lag: Duration,
 }
 
 impl Settings {
@@ -52,6 +54,7 @@ impl Settings {
             database,
             cache: regard_cache::Settings::default(),
             redis_url: String::new(),
+            ready_lag: Duration::from_secs(60),
         }
     }
 }
@@ -82,11 +85,20 @@ pub async fn open(
         .with(limited!(MetricServiceServer::new(metric::Metrics::new(
             core.clone()
         ))));
-    let db = core.db.clone();
-    let mut service = Service::new("scoring", grpc).ready(move || {
-        let db = db.clone();
-        async move { db.ping().await.map_err(|error| error.to_string()) }
-    });
+    let (asked, db, lag) = (core.clone(), core.db.clone(), settings.ready_lag);
+    let mut service = Service::new("scoring", grpc)
+        .ready(move || {
+            let core = asked.clone();
+            async move {
+                core.db.ping().await.map_err(|error| error.to_string())?;
+                if lag.is_zero() {
+                    return Ok(());
+                }
+                core.follows_within(lag)
+            }
+        })
+        .close(async move { db.close().await });
+    service = audited!(service, scoring, core.db);
     for job in jobs(&core, sources) {
         service = service.job(job);
     }
@@ -136,16 +148,21 @@ pub fn jobs(core: &Arc<Core>, sources: Vec<Source>) -> Vec<Job> {
     let mut jobs = Vec::new();
     for source in sources {
         let core = core.clone();
-        jobs.push(Job::restarting("follow", move || {
-            follow::run(core.clone(), source.clone())
+        jobs.push(Job::handing_back("follow", move |stop| {
+            follow::run(core.clone(), source.clone(), stop)
         }));
     }
+    let (rolled, operated) = (core.clone(), core.clone());
+    jobs.push(Job::handing_back("roll", move |stop| {
+        roll::run(rolled.clone(), stop)
+    }));
+    jobs.push(Job::handing_back("operations", move |stop| {
+        operation::run(operated.clone(), stop)
+    }));
     let of = |name, run: fn(Arc<Core>) -> regard_server::BoxFuture<()>| {
         let core = core.clone();
         Job::restarting(name, move || run(core.clone()))
     };
-    jobs.push(of("roll", |core| Box::pin(roll::run(core))));
-    jobs.push(of("operations", |core| Box::pin(operation::run(core))));
     jobs.push(of("cache watch", |core| {
         Box::pin(follow::watch_cache(core))
     }));

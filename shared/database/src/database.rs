@@ -56,6 +56,8 @@ pub struct DatabaseSettings {
     /// PostgreSQL: whether row-level security stands behind the doors. It needs a `url` whose role owns nothing and cannot
     /// bypass it. Default true.
     pub row_security: bool,
+    /// How long audit entries stay, days; 0: for ever. Default 0.
+    pub keep_audit_days: u32,
 }
 
 impl DatabaseSettings {
@@ -75,6 +77,7 @@ impl DatabaseSettings {
             master: None,
             migrate_url: String::new(),
             row_security: true,
+            keep_audit_days: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! regard-server: how any service starts, is secured, observed, limited and stopped; and the exit from values and
 //! faults to the wire. It knows no service and no table.
 
+pub mod audit;
 mod caller;
 mod command;
 mod edge;
@@ -26,7 +27,9 @@ pub use ingest::{Answers, answers, ingest};
 pub use limit::LimitSettings;
 pub use page::{KeyPart, Page};
 pub use pipe::Pipe;
-pub use regard_database::Command;
+pub use regard_database::{self, Command};
+/// For [`audited!`].
+pub use regard_proto;
 pub use serve::{PeerCertificate, Running, ServeError, TlsError, serve, stop_signal};
 pub use service::{BoxFuture, Grpc, Job, Ready, Service, Shared};
 pub use settings::{

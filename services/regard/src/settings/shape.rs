@@ -101,6 +101,33 @@ pub enum LogFormat {
 pub struct Identity {
     pub allow_default: bool,
     pub keys: Vec<Key>,
+    pub certificates: Vec<Certificate>,
+    pub jwt: Jwt,
+}
+
+/// `[[identity.certificates]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    pub san: String,
+    pub tenant: String,
+    pub name: String,
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// `[identity.jwt]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwt {
+    pub issuer: String,
+    pub audience: String,
+    pub jwks_file: String,
+    pub jwks_url: String,
+    pub jwks_ca_file: String,
+    pub tenant_claim: String,
+    pub roles_claim: String,
+    pub skew_s: u64,
 }
 
 /// `[[identity.keys]]`
@@ -112,6 +139,8 @@ pub struct Key {
     pub key_file: Option<PathBuf>,
     pub tenant: String,
     pub name: String,
+    #[serde(default)]
+    pub roles: Vec<String>,
     #[serde(default)]
     pub permissions: Vec<String>,
     #[serde(default)]
@@ -147,6 +176,7 @@ pub struct Database {
     pub url: Secret,
     pub migrate_url: Secret,
     pub row_security: RowSecurity,
+    pub keep_audit_days: u32,
     pub max_connections: u32,
     pub acquire_ms: u64,
     pub statement_timeout_ms: u64,

@@ -140,6 +140,7 @@ fn database(given: &Database, folder: &Path, which: Which) -> DatabaseSettings {
     DatabaseSettings {
         migrate_url: given.migrate_url.reveal().to_owned(),
         row_security: given.row_security == RowSecurity::On,
+        keep_audit_days: given.keep_audit_days,
         max_connections: given.max_connections,
         acquire_ms: given.acquire_ms,
         statement_timeout_ms: given.statement_timeout_ms,

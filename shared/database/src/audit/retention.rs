@@ -19,6 +19,20 @@ pub(super) fn mark(key: &Key, lane: u16, at: Sealed) -> [u8; 32] {
 }
 
 impl Audit {
+    /// Takes entries that are older than the settings keep them; the number taken.
+    ///
+    /// # Errors
+    /// As [`Audit::trim`].
+    pub async fn retain(&self) -> Result<u64, StoreError> {
+        match self.0.0.settings.keep_audit_days {
+            0 => Ok(0),
+            days => {
+                self.trim(Duration::from_secs(u64::from(days) * 86_400))
+                    .await
+            }
+        }
+    }
+
     /// Takes entries whose seal is older than `keep`; the number taken.
     ///
     /// # Errors

@@ -74,8 +74,7 @@ impl Database {
         hold: Hold,
     ) -> Result<Write, Fault> {
         in_time(caller)?;
-        let request = (!command.request_id.is_empty() && !command.validate_only)
-            .then(|| self.request(caller, &command));
+        let request = (!command.request_id.is_empty()).then(|| self.request(caller, &command));
         // a claim that is found taken and then gone (aged out) is tried again
         for _ in 0..3 {
             let wait = self.0.figures.wait(Door::Mutate);
