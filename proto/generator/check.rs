@@ -3,8 +3,8 @@
 use prost_reflect::Kind;
 
 use super::range::{bounded, range, range_part};
-use super::rule::{self, Rules, entries, unknown};
-use super::{Fault, known, single};
+use super::rule::{Rules, entries, unknown};
+use super::{Fault, cel, single};
 
 /// One question in Rust.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ fn family(kind: &Kind) -> Option<&'static str> {
             "google.protobuf.Timestamp" => "timestamp",
             "google.protobuf.Duration" => "duration",
             "google.protobuf.FieldMask" => "field_mask",
+            "google.protobuf.Any" => "any",
             _ => return None,
         },
     })
@@ -91,32 +92,37 @@ pub fn value(
     place: &str,
     own: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<Check>, Fault> {
-    let mut checks = implied(kind, own);
+    let mut checks = implied(kind, rules.multiline, own);
     if let Some((name, typed)) = &rules.typed {
         if family(kind) != Some(name) {
             return Err(format!(
                 "{place}: rules for `{name}` do not fit the field's type {kind:?}"
             ));
         }
-        for (rule, value) in entries(typed, place)?
+        let set = entries(typed, place)?;
+        let strict = !set
             .iter()
-            .filter(|(rule, _)| rule != "example")
+            .any(|(rule, value)| rule == "strict" && value.as_bool() == Some(false));
+        for (rule, value) in set
+            .iter()
+            .filter(|(rule, _)| rule != "example" && rule != "strict")
         {
             let found = match name.as_str() {
-                "string" => single::text(rule, value),
+                "string" => single::text(rule, value, strict),
                 "bytes" => single::bytes(rule, value),
                 "bool" => single::boolean(rule, value),
                 "timestamp" => single::instant(rule, value),
                 "duration" => single::span(rule, value),
                 "field_mask" => single::mask(rule, value),
+                "any" => single::any(rule, value),
                 _ => single::number(rule, value),
             };
             match found {
                 Some(found) => checks.extend(found.into_iter().map(|(broken, description)| {
                     Check::new(&broken, &format!("{name}.{rule}"), &description)
                 })),
-                None if rule == "pattern" && name == "string" => {
-                    checks.push(single::pattern(value, place)?);
+                None if rule == "pattern" && (name == "string" || name == "bytes") => {
+                    checks.push(single::pattern(name, value, place)?);
                 }
                 None if range_part(rule) && bounded(name) => {}
                 None => return Err(unknown(place, &format!("{name}.{rule}"))),
@@ -125,18 +131,16 @@ pub fn value(
         if bounded(name) {
             checks.extend(range(name, typed, place)?);
         }
+        checks.push(Check::raw(cel::predefined(typed, &cel::this(kind), place)?));
     }
-    for cel in &rules.cel {
-        let on = match kind {
-            Kind::Message(message) => message.full_name().to_owned(),
-            other => format!("{other:?}"),
-        };
-        checks.push(known::check(cel, &on, place)?);
+    for rule in &rules.cel {
+        checks.push(Check::raw(cel::check(rule, &cel::this(kind), place)?));
     }
+    checks.retain(|check| !check.code().is_empty());
     Ok(checks)
 }
 
-fn implied(kind: &Kind, own: &dyn Fn(&str) -> bool) -> Vec<Check> {
+fn implied(kind: &Kind, multiline: bool, own: &dyn Fn(&str) -> bool) -> Vec<Check> {
     match kind {
         Kind::Message(message)
             if own(message.package_name()) || FORMED.contains(&message.full_name()) =>
@@ -165,15 +169,26 @@ fn implied(kind: &Kind, own: &dyn Fn(&str) -> bool) -> Vec<Check> {
                 &format!("must be a declared value of {}", numbers.full_name()),
             )]
         }
-        // No store of texts takes it everywhere, and no name has it.
-        Kind::String => vec![Check::new(
-            "checks::nul(v)",
-            "string.nul",
-            "must not have the character U+0000",
-        )],
+        Kind::String => vec![if multiline {
+            Check::new(
+                "!checks::lines(v)",
+                "string.characters",
+                "must have no control characters but tabs and line breaks",
+            )
+        } else {
+            Check::new(
+                "!checks::line(v)",
+                "string.characters",
+                "must have no control characters, line breaks or marks that turn the direction of writing",
+            )
+        }],
         Kind::Double | Kind::Float => vec![Check::new(
             "!v.is_finite()",
-            "finite",
+            if *kind == Kind::Float {
+                "float.finite"
+            } else {
+                "double.finite"
+            },
             "must be a finite number",
         )],
         _ => Vec::new(),
@@ -186,15 +201,4 @@ fn joined(numbers: &[i32]) -> String {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(" | ")
-}
-
-/// Fails where a rule stands at a place that can have none.
-pub fn refuse(rules: &Rules, place: &str, what: &str) -> Result<(), Fault> {
-    if rules.required {
-        return Err(unknown(place, &format!("required on {what}")));
-    }
-    if rules.ignore == rule::Ignore::IfZero && what == "a map key" {
-        return Err(unknown(place, "ignore on a map key"));
-    }
-    Ok(())
 }

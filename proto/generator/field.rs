@@ -2,9 +2,9 @@
 
 use prost_reflect::{FieldDescriptor, Kind, OneofDescriptor};
 
-use super::check::{refuse, unwrapped, value};
-use super::rule::{Ignore, Rules, entries, of_field, parse, unknown};
-use super::{Fault, name};
+use super::check::{unwrapped, value};
+use super::rule::{Ignore, Rules, entries, flag, of_field, parse, unknown};
+use super::{Fault, cel, name};
 
 /// What the code of a field is made from.
 pub struct Place<'a> {
@@ -22,15 +22,23 @@ pub fn place(field: &FieldDescriptor) -> String {
     )
 }
 
-/// The checks of a field outside of a oneof; empty where there are none.
-pub fn plain(field: &FieldDescriptor, own: &dyn Fn(&str) -> bool) -> Result<String, Fault> {
+/// The checks of a field outside of a oneof; empty where there are none. The fields that a message chooses between are
+/// checked only where they are set.
+pub fn plain(
+    field: &FieldDescriptor,
+    chosen: bool,
+    own: &dyn Fn(&str) -> bool,
+) -> Result<String, Fault> {
     let place = Place {
         text: place(field),
         own,
     };
-    let rules = of_field(field, &place.text)?;
+    let mut rules = of_field(field, &place.text)?;
     if rules.ignore == Ignore::Always {
         return Ok(String::new());
+    }
+    if chosen && rules.ignore == Ignore::Never {
+        rules.ignore = Ignore::IfZero;
     }
     let rust = name::snake(field.name());
     let body = if field.is_map() {
@@ -61,19 +69,24 @@ pub fn choice(
 ) -> Result<String, Fault> {
     let path = name::oneof(oneof);
     let mut arms = String::new();
+    let mut demands = String::new();
     for field in oneof.fields() {
         let place = Place {
             text: place(&field),
             own,
         };
         let rules = of_field(&field, &place.text)?;
-        refuse(
-            &rules,
-            &place.text,
-            "a member of a oneof (set it on the oneof)",
-        )?;
         if rules.ignore == Ignore::Always {
             continue;
+        }
+        if rules.required {
+            // The rule of a member that must be the one which is set.
+            demands.push_str(&format!(
+                "if !matches!(&self.{}, Some({path}::{}(_))) {{ out.add(&at.field({:?}), \"required\", \"is required\"); }}\n",
+                name::snake(oneof.name()),
+                name::camel(field.name()),
+                field.name()
+            ));
         }
         let kind = unwrapped(field.kind());
         let checks = join(&kind, &rules, &place)?;
@@ -100,10 +113,10 @@ pub fn choice(
         ));
     }
     if arms.is_empty() {
-        return Ok(String::new());
+        return Ok(demands);
     }
     Ok(format!(
-        "match &self.{} {{\n{arms}_ => {{}}\n}}\n",
+        "{demands}match &self.{} {{\n{arms}_ => {{}}\n}}\n",
         name::snake(oneof.name())
     ))
 }
@@ -176,7 +189,8 @@ fn list(
             ("max_items", Some(most)) => count.push_str(&format!(
                 "if v.len() > {most} {{ out.add(&at, \"repeated.max_items\", \"must have at most {most} items\"); }}\n"
             )),
-            ("unique", _) if value.as_bool() == Some(true) => {
+            ("unique", _) if value.as_bool() == Some(false) => {}
+            ("unique", _) => {
                 let key = match kind {
                     Kind::Message(_) => return Err(unknown(&place.text, "repeated.unique on messages")),
                     Kind::Double | Kind::Float => "checks::unique(v.iter().map(|v| (v + 0.0).to_bits()))",
@@ -187,11 +201,12 @@ fn list(
             ("items", _) => {
                 let message = value.as_message().ok_or_else(|| unknown(&place.text, "repeated.items"))?;
                 items = parse(message, &format!("{} (items)", place.text))?;
-                refuse(&items, &place.text, "list items")?;
             }
             _ => return Err(unknown(&place.text, &format!("repeated.{rule}"))),
         }
     }
+    count.push_str(&whole(field, rules, place)?);
+    items.multiline = rules.multiline;
     if !count.is_empty() {
         let count = format!("let v = &self.{rust};\n{count}");
         body.push_str(&match (rules.required, rules.ignore) {
@@ -214,7 +229,7 @@ fn list(
     Ok(body)
 }
 
-/// The checks of a list item or map value, passed over at zero where the rules say so.
+/// The checks of a list item, map key or map value, passed over at zero where the rules say so.
 fn item(kind: &Kind, rules: &Rules, place: &Place<'_>) -> Result<String, Fault> {
     let checks = join(kind, rules, place)?;
     Ok(match (rules.ignore, kind) {
@@ -250,15 +265,15 @@ fn map(
             )),
             ("keys", _, Some(rules)) => {
                 keys = parse(rules, &format!("{} (keys)", place.text))?;
-                refuse(&keys, &place.text, "a map key")?;
             }
             ("values", _, Some(rules)) => {
                 values = parse(rules, &format!("{} (values)", place.text))?;
-                refuse(&values, &place.text, "map values")?;
             }
             _ => return Err(unknown(&place.text, &format!("map.{rule}"))),
         }
     }
+    count.push_str(&whole(field, rules, place)?);
+    (keys.multiline, values.multiline) = (false, rules.multiline);
     let mut body = String::new();
     if rules.required {
         body.push_str(&format!("if self.{rust}.is_empty() {{ {REQUIRED} }}\n"));
@@ -273,7 +288,11 @@ fn map(
     }
     let mut each = String::new();
     if keys.ignore != Ignore::Always {
-        let checks = join(&key, &keys, place)?;
+        let mut checks = item(&key, &keys, place)?;
+        if matches!(key, Kind::String) {
+            // Keys are names: one that normalising would alter is refused, since altered ones could fall together.
+            checks.push_str("if !checks::normal(v) { out.add(&at, \"string.normal\", \"must be in Unicode form NFC, without blanks around\"); }\n");
+        }
         if !checks.is_empty() {
             each.push_str(&format!("{{ {}{checks}}}\n", bind(&key, "key", true)));
         }
@@ -285,8 +304,14 @@ fn map(
         }
     }
     if !each.is_empty() {
+        // A path shows the keys of a map, unless they are about a person.
+        let shown = if flag(field, "regard.common.v1.personal") {
+            "&crate::validate::Hidden"
+        } else {
+            "key"
+        };
         body.push_str(&format!(
-            "for (key, held) in &self.{rust} {{ let at = at.key(key);\n{each}}}\n"
+            "for (key, held) in &self.{rust} {{ let at = at.key({shown});\n{each}}}\n"
         ));
     }
     Ok(body)
@@ -298,9 +323,6 @@ fn typed(
     kind: &str,
     place: &str,
 ) -> Result<Vec<(String, prost_reflect::Value)>, Fault> {
-    if let Some(cel) = rules.cel.first() {
-        return Err(unknown(place, &format!("cel {} on a {kind} field", cel.id)));
-    }
     match &rules.typed {
         None => Ok(Vec::new()),
         Some((name, typed)) if name == kind => entries(typed, place),
@@ -308,6 +330,19 @@ fn typed(
             "{place}: rules for `{name}` do not fit a {kind} field"
         )),
     }
+}
+
+/// The CEL rules of a list or map as a whole.
+fn whole(field: &FieldDescriptor, rules: &Rules, place: &Place<'_>) -> Result<String, Fault> {
+    let this = cel::this_field(field);
+    let mut code = match &rules.typed {
+        Some((_, typed)) => cel::predefined(typed, &this, &place.text)?,
+        None => String::new(),
+    };
+    for rule in &rules.cel {
+        code.push_str(&cel::check(rule, &this, &place.text)?);
+    }
+    Ok(code)
 }
 
 fn join(kind: &Kind, rules: &Rules, place: &Place<'_>) -> Result<String, Fault> {

@@ -12,7 +12,10 @@ pub fn range_part(rule: &str) -> bool {
 }
 
 pub fn bounded(name: &str) -> bool {
-    !matches!(name, "string" | "bytes" | "enum" | "bool" | "field_mask")
+    !matches!(
+        name,
+        "string" | "bytes" | "enum" | "bool" | "field_mask" | "any"
+    )
 }
 
 /// The bounds of a number, instant or duration. A lower bound above the upper one means: outside of the two.
@@ -51,12 +54,12 @@ pub fn range(name: &str, rules: &DynamicMessage, place: &str) -> Result<Option<C
         (None, None) => return Ok(None),
         (Some((low, sign, words)), None) => (
             format!("{subject} {sign} {}", low.code),
-            sign_name(sign),
+            sign_name(sign).to_owned(),
             format!("{} {}", say(words), low.text),
         ),
         (None, Some((high, sign, words))) => (
             format!("{subject} {sign} {}", high.code),
-            sign_name(sign),
+            sign_name(sign).to_owned(),
             format!("{} {}", say(words), high.text),
         ),
         (Some((low, above, more)), Some((high, below, less))) => {
@@ -68,7 +71,7 @@ pub fn range(name: &str, rules: &DynamicMessage, place: &str) -> Result<Option<C
                     "{subject} {above} {} {join} {subject} {below} {}",
                     low.code, high.code
                 ),
-                "range",
+                joined_name(above, below, outside),
                 format!(
                     "{} {} {word} {} {}",
                     say(more),
@@ -89,6 +92,12 @@ pub fn range(name: &str, rules: &DynamicMessage, place: &str) -> Result<Option<C
         &format!("{name}.{rule}"),
         &format!("{must} {text}"),
     )))
+}
+
+/// As the standard names a rule with two ends (`gt_lte`, `gt_lte_exclusive`).
+fn joined_name(above: &str, below: &str, outside: bool) -> String {
+    let exclusive = if outside { "_exclusive" } else { "" };
+    format!("{}_{}{exclusive}", sign_name(above), sign_name(below))
 }
 
 fn sign_name(sign: &str) -> &'static str {

@@ -29,14 +29,26 @@ pub struct Rules {
     pub cel: Vec<Cel>,
     /// Name of the rules' kind (`string`) and the rules.
     pub typed: Option<(String, DynamicMessage)>,
+    /// True where a text may have line breaks and tabs.
+    pub multiline: bool,
 }
 
 /// The rules of a field; `place` names it in faults.
 pub fn of_field(field: &FieldDescriptor, place: &str) -> Result<Rules, Fault> {
-    match option(&field.options(), "buf.validate.field") {
-        Some(rules) => parse(&rules, place),
-        None => Ok(Rules::default()),
-    }
+    let mut rules = match option(&field.options(), "buf.validate.field") {
+        Some(rules) => parse(&rules, place)?,
+        None => Rules::default(),
+    };
+    rules.multiline = flag(field, "regard.common.v1.multiline");
+    Ok(rules)
+}
+
+/// Whether a field sets the option `name` of ours.
+pub fn flag(field: &FieldDescriptor, name: &str) -> bool {
+    field
+        .options()
+        .extensions()
+        .any(|(extension, value)| extension.full_name() == name && value.as_bool() == Some(true))
 }
 
 /// The message in the extension `name` of some options, if it is set.
@@ -47,11 +59,8 @@ pub fn option(options: &DynamicMessage, name: &str) -> Option<DynamicMessage> {
         .and_then(|(_, value)| value.as_message().cloned())
 }
 
-/// The set fields of some rules by name; anything that has no name is a rule that we do not know.
+/// The set fields of some rules by name, predefined rules apart; anything that has no name is a rule that we do not know.
 pub fn entries(rules: &DynamicMessage, place: &str) -> Result<Vec<(String, Value)>, Fault> {
-    if let Some((extension, _)) = rules.extensions().next() {
-        return Err(unknown(place, extension.full_name()));
-    }
     if let Some(field) = rules.unknown_fields().next() {
         return Err(unknown(place, &format!("number {}", field.number())));
     }
@@ -69,16 +78,38 @@ pub fn parse(rules: &DynamicMessage, place: &str) -> Result<Rules, Fault> {
             ("ignore", Value::EnumNumber(0)) => {}
             ("ignore", Value::EnumNumber(1)) => parsed.ignore = Ignore::IfZero,
             ("ignore", Value::EnumNumber(3)) => parsed.ignore = Ignore::Always,
-            ("cel", Value::List(list)) => {
-                for one in list.iter().filter_map(Value::as_message) {
-                    parsed.cel.push(cel(one, place)?);
-                }
-            }
+            ("cel" | "cel_expression", Value::List(_)) => {}
             (_, Value::Message(typed)) => parsed.typed = Some((name, typed.clone())),
             _ => return Err(unknown(place, &name)),
         }
     }
+    parsed.cel = cel_rules(rules, place)?;
     Ok(parsed)
+}
+
+/// The CEL of some rules: of a field, of a message, or of a predefined rule.
+pub fn cel_rules(rules: &DynamicMessage, place: &str) -> Result<Vec<Cel>, Fault> {
+    let list = |name: &str| {
+        rules
+            .get_field_by_name(name)
+            .and_then(|value| value.as_list().map(<[_]>::to_vec))
+            .unwrap_or_default()
+    };
+    let short = list("cel_expression");
+    let short = short
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|expression| Cel {
+            id: expression.to_owned(),
+            message: String::new(),
+            expression: expression.to_owned(),
+        });
+    let long = list("cel");
+    let long = long
+        .iter()
+        .filter_map(Value::as_message)
+        .map(|one| cel(one, place));
+    short.map(Ok).chain(long).collect()
 }
 
 fn cel(rule: &DynamicMessage, place: &str) -> Result<Cel, Fault> {
@@ -92,10 +123,8 @@ fn cel(rule: &DynamicMessage, place: &str) -> Result<Cel, Fault> {
         message: text("message"),
         expression: text("expression"),
     };
-    if cel.id.is_empty() || cel.message.is_empty() || cel.expression.is_empty() {
-        return Err(format!(
-            "{place}: a CEL rule needs id, message and expression"
-        ));
+    if cel.id.is_empty() || cel.expression.is_empty() {
+        return Err(format!("{place}: a CEL rule needs an id and an expression"));
     }
     Ok(cel)
 }

@@ -77,7 +77,7 @@ impl<U: Message + Default + Validate> Decoder for ValidatingDecoder<U> {
     }
 }
 
-/// Decodes a message and, unless it is an answer, checks it: what the codec does, for bytes from elsewhere.
+/// Decodes a message and, unless it is an answer, brings its texts to their normal form and checks it: what the codec does, for bytes from elsewhere.
 ///
 /// # Errors
 /// INVALID_ARGUMENT with reason `MESSAGE_MALFORMED` or `FIELD_INVALID` for a request; INTERNAL for an answer that
@@ -85,10 +85,13 @@ impl<U: Message + Default + Validate> Decoder for ValidatingDecoder<U> {
 pub fn decode<U: Message + Default + Validate>(buf: impl bytes::Buf) -> Result<U, Status> {
     match U::decode(buf) {
         Ok(message) if U::RESPONSE => Ok(message),
-        Ok(message) => match message.validate() {
-            Ok(()) => Ok(message),
-            Err(violations) => Err(error::invalid_fields(&violations)),
-        },
+        Ok(mut message) => {
+            message.normalize();
+            match message.validate() {
+                Ok(()) => Ok(message),
+                Err(violations) => Err(error::invalid_fields(&violations)),
+            }
+        }
         Err(error) if U::RESPONSE => Err(error::malformed_answer(&error)),
         Err(error) => Err(error::malformed_message(&error)),
     }

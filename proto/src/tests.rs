@@ -6,7 +6,9 @@
     clippy::semicolon_if_nothing_returned
 )]
 
+mod cel;
 mod contract;
+mod hidden;
 mod lists;
 mod standard;
 mod texts;

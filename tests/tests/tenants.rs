@@ -530,6 +530,7 @@ async fn every_rpc_keeps_tenants_apart(world: World) {
         two.operations()
             .cancel_operation(scoring::CancelOperationRequest {
                 name: ids.operation.clone(),
+                ..Default::default()
             })
             .await
             .unwrap_err(),

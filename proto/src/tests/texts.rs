@@ -1,7 +1,11 @@
+use prost::Message as _;
+
 use super::{broken, cases};
 use crate::common::v1::SourceKey;
 use crate::customer::v1::Order;
-use crate::rules::regard::testing::v1::{Blobs, Lists, Texts};
+use crate::error::ErrorDetail as _;
+use crate::rules::regard::testing::v1::{Blobs, EchoRequest, Lines, Lists, Texts, lines};
+use crate::validate::Validate as _;
 
 fn valid() -> Texts {
     Texts {
@@ -47,17 +51,26 @@ fn lengths_count_characters() {
 }
 
 #[test]
-fn the_character_nul_is_never_taken() {
+fn control_characters_are_never_taken() {
     cases(
         &valid(),
         &[
-            (&|m| m.most = "a\0".into(), &["most: string.nul"]),
-            (&|m| m.required = "\0".into(), &["required: string.nul"]),
-            (&|m| m.outside = "\u{1}".into(), &[]),
-            (&|m| m.present = Some("\0".into()), &["present: string.nul"]),
+            (&|m| m.most = "a\0".into(), &["most: string.characters"]),
+            (
+                &|m| m.required = "\0".into(),
+                &["required: string.characters"],
+            ),
+            (
+                &|m| m.outside = "\u{1}".into(),
+                &["outside: string.characters"],
+            ),
+            (
+                &|m| m.present = Some("\0".into()),
+                &["present: string.characters"],
+            ),
             (
                 &|m| m.wrapped = Some("a\0".into()),
-                &["wrapped: string.nul"],
+                &["wrapped: string.characters"],
             ),
         ],
     );
@@ -70,8 +83,8 @@ fn the_character_nul_is_never_taken() {
     let mut found = broken(&lists);
     found.sort_unstable();
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found.iter().all(|one| one.ends_with(": string.nul")));
-    assert_eq!(found[2], "some[1]: string.nul");
+    assert!(found.iter().all(|one| one.ends_with(": string.characters")));
+    assert_eq!(found[2], "some[1]: string.characters");
     let order = Order {
         key: Some(SourceKey {
             source: "shop".into(),
@@ -81,9 +94,89 @@ fn the_character_nul_is_never_taken() {
     };
     let found = broken(&order);
     assert!(
-        found.contains(&"key.external_id: string.nul".to_owned()),
+        found.contains(&"key.external_id: string.characters".to_owned()),
         "{found:?}"
     );
+}
+
+#[test]
+fn texts_of_one_line_and_of_several() {
+    // Line breaks and tabs; other control characters; separators and directions; no characters.
+    let broken_lines = ["a\nb", "a\tb", "a\r\nb"];
+    let shapes = ["a\u{2028}b", "a\u{202e}b", "a\u{2066}b"];
+    let never = [
+        "a\u{7f}b",
+        "a\u{85}b",
+        "a\u{1b}b",
+        "a\u{fdd0}b",
+        "a\u{1fffe}b",
+    ];
+    let fine = ["naïve", "שלום", "日本", "a\u{200d}b", "🙂"];
+    let case = |text: &str| Lines {
+        one: text.into(),
+        several: text.into(),
+        ..Lines::default()
+    };
+    for text in fine {
+        assert_eq!(broken(&case(text)), Vec::<String>::new(), "{text:?}");
+    }
+    for text in broken_lines.iter().chain(&shapes) {
+        assert_eq!(broken(&case(text)), ["one: string.characters"], "{text:?}");
+    }
+    for text in never {
+        assert_eq!(
+            broken(&case(text)),
+            ["one: string.characters", "several: string.characters"],
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn texts_are_normalised_wherever_they_stand() {
+    let text = || " e\u{301} ".to_owned();
+    let mut lines = Lines {
+        one: text(),
+        several: text(),
+        exact: text(),
+        maybe: Some(text()),
+        many: vec![text()],
+        named: [("k".to_owned(), text()), (text(), "v".to_owned())].into(),
+        within: Some(Box::new(Lines {
+            one: text(),
+            ..Lines::default()
+        })),
+        choice: Some(lines::Choice::Chosen(text())),
+    };
+    lines.normalize();
+    assert_eq!((lines.one.as_str(), lines.several.as_str()), ("é", "é"));
+    assert_eq!(lines.exact, text(), "an exact text stays as it is");
+    assert_eq!(
+        (lines.maybe.as_deref(), lines.many[0].as_str()),
+        (Some("é"), "é")
+    );
+    assert_eq!(lines.named["k"], "é");
+    assert_eq!(lines.within.as_ref().unwrap().one, "é");
+    assert_eq!(lines.choice, Some(lines::Choice::Chosen("é".to_owned())));
+    // Keys of maps are checked, not altered.
+    assert_eq!(broken(&lines), ["named[\" e\\u{301} \"]: string.normal"]);
+    // Before the rules: what is empty once it is trimmed is empty.
+    let blank = crate::codec::decode::<EchoRequest>(
+        &EchoRequest {
+            text: "  ".into(),
+            ..EchoRequest::default()
+        }
+        .encode_to_vec()[..],
+    );
+    assert_eq!(blank.unwrap_err().bad_fields(), ["text"]);
+    let padded = crate::codec::decode::<EchoRequest>(
+        &EchoRequest {
+            text: " a ".into(),
+            ..EchoRequest::default()
+        }
+        .encode_to_vec()[..],
+    );
+    assert_eq!(padded.unwrap().text, "a");
 }
 
 #[test]
@@ -96,7 +189,7 @@ fn contents() {
             (&|m| m.pattern = "aBc".into(), &["pattern: string.pattern"]),
             (
                 &|m| m.pattern = "abc\n".into(),
-                &["pattern: string.pattern"],
+                &["pattern: string.characters", "pattern: string.pattern"],
             ),
             (&|m| m.uuid = Some(id.into()), &[]),
             (&|m| m.uuid = Some(id.to_uppercase()), &[]),

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost_types::{Duration, Timestamp};
-use regex::Regex;
+
+pub use super::formats::*;
+pub use super::{cel, normal::is_normal as normal};
 
 /// Number of characters (Unicode scalar values), as the length rules count them.
 #[must_use]
@@ -18,21 +19,36 @@ pub fn chars(text: &str) -> u64 {
     }
 }
 
-/// True where the text has the character U+0000.
+/// True where a text of one line has nothing but characters that show: no control characters (no line breaks among
+/// them), no marks that turn the direction of writing, no code points that are no characters.
 #[must_use]
-pub fn nul(text: &str) -> bool {
-    text.as_bytes().contains(&0)
+pub fn line(text: &str) -> bool {
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
+        || !text.chars().any(|c| {
+            c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+                || no_character(c)
+        })
 }
 
-/// True for a UUID as text with hyphens, in either case.
+/// True where a text has no control characters but tabs and line breaks, and no code points that are no characters.
 #[must_use]
-pub fn uuid(text: &str) -> bool {
-    let text = text.as_bytes();
-    text.len() == 36
-        && text.iter().enumerate().all(|(index, byte)| match index {
-            8 | 13 | 18 | 23 => *byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+pub fn lines(text: &str) -> bool {
+    !text
+        .chars()
+        .any(|c| (c.is_control() && !matches!(c, '\n' | '\r' | '\t')) || no_character(c))
+}
+
+/// The code points that Unicode keeps from ever being characters.
+fn no_character(c: char) -> bool {
+    let code = u32::from(c);
+    (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe
+}
+
+/// True where `part` lies somewhere in `bytes`.
+#[must_use]
+pub fn within(bytes: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// True where no value occurs twice.
@@ -75,21 +91,6 @@ pub fn from_now(at: &Timestamp) -> u128 {
     let nanos =
         |(seconds, nanos): (i64, i32)| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
     nanos(instant(at)).abs_diff(nanos(now()))
-}
-
-/// True for an e-mail address as the HTML standard defines it.
-#[must_use]
-pub fn email(text: &str) -> bool {
-    static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?";
-        Regex::new(&format!(
-            r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{label}(?:\.{label})*$"
-        ))
-        .ok()
-    });
-    ADDRESS
-        .as_ref()
-        .is_some_and(|address| address.is_match(text))
 }
 
 /// True where a field mask's path is one of `paths` or lies below one.

@@ -6,10 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 use regard_database::Command;
 
-/// Number of the field `request_id` in every request that has it.
+/// Numbers of the fields `request_id` and `validate_only` in every request that has them.
 const REQUEST_ID: u32 = 14;
+const VALIDATE_ONLY: u32 = 15;
 
-/// The command of a request: its id and the SHA-256 of everything else in it. Equal messages have equal digests: the
+/// The command of a request: its id and the SHA-256 of everything else in it but whether it is only checked, so that a
+/// check with the id of an earlier call is answered as a repeat is. Equal messages have equal digests: the
 /// encoding is canonical, since maps are ordered and unknown fields are dropped.
 #[must_use]
 pub fn command<'a, M: Mutation>(request: &'a M, method: &'static str) -> Command<'a> {
@@ -19,7 +21,7 @@ pub fn command<'a, M: Mutation>(request: &'a M, method: &'static str) -> Command
         digest: if request.request_id().is_empty() {
             [0; 32] // nothing will be compared with it
         } else {
-            digest(&request.encode_to_vec(), &[REQUEST_ID])
+            digest(&request.encode_to_vec(), &[REQUEST_ID, VALIDATE_ONLY])
         },
         validate_only: request.validate_only(),
     }

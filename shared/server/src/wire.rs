@@ -338,6 +338,7 @@ pub fn rejected(index: usize, fault: &Fault) -> common::RejectedRow {
         index: row(index),
         reason: i32::from(reason),
         violations,
+        metadata: fault.meta.iter().cloned().collect(),
     }
 }
 
@@ -358,6 +359,7 @@ pub fn rejected_fields(
         index: row(index),
         reason: i32::from(common::ErrorReason::FieldInvalid),
         violations: violations.collect(),
+        metadata: std::collections::BTreeMap::new(),
     }
 }
 

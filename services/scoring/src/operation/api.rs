@@ -7,7 +7,7 @@ use prost::Message as _;
 use regard_proto::google::longrunning as lro;
 use regard_proto::scoring::v1 as pb;
 use regard_proto::scoring::v1::operation_service_server::OperationService;
-use regard_server::{caller, status};
+use regard_server::{caller, command, status};
 use regard_types::{Fault, Uuid};
 use tonic::{Request, Response, Status};
 
@@ -19,6 +19,7 @@ use crate::core::Core;
 const USUAL_WAIT: Duration = Duration::from_secs(30);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const CANCEL: &str = "regard.scoring.v1.OperationService/CancelOperation";
 const TYPES: &str = "type.googleapis.com/";
 
 /// The operation service.
@@ -116,8 +117,11 @@ impl OperationService for Operations {
         request: Request<pb::CancelOperationRequest>,
     ) -> Result<Response<pb::CancelOperationResponse>, Status> {
         let caller = caller(&request)?;
-        let id = id(&request.get_ref().name).map_err(status)?;
-        let operation = app::cancel(&self.0, &caller, id).await.map_err(status)?;
+        let request = request.into_inner();
+        let id = id(&request.name).map_err(status)?;
+        let operation = app::cancel(&self.0, &caller, command(&request, CANCEL), id)
+            .await
+            .map_err(status)?;
         let operation = Some(to_wire(&operation).map_err(status)?);
         Ok(Response::new(pb::CancelOperationResponse { operation }))
     }

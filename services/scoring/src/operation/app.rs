@@ -86,14 +86,17 @@ pub async fn wait(
 ///
 /// # Errors
 /// `OPERATION_UNKNOWN`.
-pub async fn cancel(core: &Core, caller: &Caller, id: Uuid) -> Result<Operation, Fault> {
-    let command = Command {
-        method: "regard.scoring.v1.OperationService/CancelOperation",
-        request_id: "",
-        digest: [0; 32],
-        validate_only: false,
-    };
+pub async fn cancel(
+    core: &Core,
+    caller: &Caller,
+    command: Command<'_>,
+    id: Uuid,
+) -> Result<Operation, Fault> {
     let mut write = core.db.mutate(caller, command).await?;
+    if write.repeated().is_some() {
+        let known = store::get(&write, caller.tenant, id).await?;
+        return known.ok_or_else(|| unknown(id));
+    }
     write.reserve(0).await?;
     if store::ask_to_stop(&write, caller.tenant, id, write.now()).await? {
         write.audit("cancel_operation", RecordId(id), None, None);
@@ -101,7 +104,7 @@ pub async fn cancel(core: &Core, caller: &Caller, id: Uuid) -> Result<Operation,
     let operation = store::get(&write, caller.tenant, id)
         .await?
         .ok_or_else(|| unknown(id))?;
-    write.commit(Vec::new()).await?;
+    write.commit(vec![("operation", RecordId(id), 1)]).await?;
     core.operations.notify_waiters();
     Ok(operation)
 }
@@ -112,5 +115,7 @@ fn unknown(id: Uuid) -> Fault {
         "OPERATION_UNKNOWN",
         format!("no operation operations/{id} in this tenant"),
     )
+    .meta("resource", "operation")
+    .meta("id", id)
     .meta("name", format!("operations/{id}"))
 }
