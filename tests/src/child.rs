@@ -46,6 +46,17 @@ impl Process {
         self.end();
     }
 
+    /// Asks it to stop (SIGTERM) and waits until it is gone; whether it ended well.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub fn terminate(&mut self) -> bool {
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap().success()
+    }
+
     fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::collapsible_match)]
 
 pub mod child;
+pub mod collector;
 pub mod plan;
 pub mod raw;
 pub mod shuffle;

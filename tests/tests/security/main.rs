@@ -1,3 +1,5 @@
 //! The platform under attack and under load: what every RPC, tenant and replica must withstand. `tests/security/run`
 //! runs the long forms.
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+mod trace;

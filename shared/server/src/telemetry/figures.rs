@@ -122,7 +122,7 @@ async fn set_level(request: Request<Incoming>, peer: SocketAddr) -> (StatusCode,
     let text = std::str::from_utf8(&body).unwrap_or_default().trim();
     match logs::set_log_level(text) {
         Ok(true) => {
-            tracing::info!(level = text, "the level of the logs was changed");
+            tracing::info!(filter = text, "the level of the logs was changed");
             (StatusCode::OK, String::new())
         }
         Ok(false) => (

@@ -39,12 +39,11 @@ static LEVELS: OnceLock<ArcSwap<Targets>> = OnceLock::new();
 fn levels(text: &str) -> Result<Targets, String> {
     let expected =
         "error, warn, info, debug, trace, or levels by target such as info,regard_server=debug";
-    // An empty text would be a filter that lets nothing through.
-    let parsed = if text.trim().is_empty() {
-        None
-    } else {
-        text.parse::<Targets>().ok()
-    };
+    // A word alone would be a target, and everything else silent: whoever mistypes a level must be told.
+    let whole = text.split(',').all(|part| {
+        part.contains('=') || (!part.trim().is_empty() && part.parse::<LevelFilter>().is_ok())
+    });
+    let parsed = text.parse::<Targets>().ok().filter(|_| whole);
     let mut levels = parsed.ok_or_else(|| expected.to_owned())?;
     for library in QUIET {
         if !text.contains(library) {
@@ -200,6 +199,7 @@ where
         let mut fields = Fields(Map::new());
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
+        event.record(&mut fields);
         let meta = event.metadata();
         for (name, value) in [
             ("timestamp", time.as_str()),
@@ -208,7 +208,6 @@ where
         ] {
             fields.0.insert(name.to_owned(), value.into());
         }
-        event.record(&mut fields);
         // An event's own field of that name says more: whom it is about.
         told(&mut |name, value| {
             fields.0.entry(name).or_insert_with(|| value.into());
