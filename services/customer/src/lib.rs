@@ -21,6 +21,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use regard_database::vault::SealedColumn;
 use regard_database::{Database, DatabaseSettings};
 use regard_proto::customer::v1::access_service_server::AccessServiceServer;
 use regard_proto::customer::v1::change_service_server::ChangeServiceServer;
@@ -28,7 +29,7 @@ use regard_proto::customer::v1::customer_service_server::CustomerServiceServer;
 use regard_proto::customer::v1::order_service_server::OrderServiceServer;
 use regard_proto::customer::v1::privacy_service_server::PrivacyServiceServer;
 use regard_proto::customer::v1::tenant_service_server::TenantServiceServer;
-use regard_server::{Grpc, Job, Service, Shared, audited, limited};
+use regard_server::{Grpc, Job, Privacy, Service, Shared, audited, limited};
 use regard_types::Fault;
 
 use crate::access::{AccessApi, StoreDirectory};
@@ -41,6 +42,9 @@ use crate::tenant::{TenantApi, Tenants};
 
 /// The name of the tenant that is always there.
 pub const DEFAULT_TENANT: &str = "default";
+
+/// Every sealed column.
+const SEALED: &[SealedColumn] = &[customer::store::IDENTITY];
 
 /// What the service is told at start.
 #[derive(Debug, Clone)]
@@ -68,11 +72,12 @@ impl Settings {
 /// The store cannot be reached or is not as expected.
 pub async fn open(settings: Settings, shared: Shared) -> Result<Service, Fault> {
     let core = open_core(&settings, shared).await?;
-    Ok(service(&core, settings.keep_changes))
+    service(&core, settings.keep_changes)
 }
 
 /// The RPCs and jobs over an open core.
-fn service(core: &Arc<Core>, keep_changes: Duration) -> Service {
+fn service(core: &Arc<Core>, keep_changes: Duration) -> Result<Service, Fault> {
+    let privacy = Privacy::new(&core.db, SEALED, privacy::held(core))?;
     let grpc = Grpc::new()
         .with(limited!(AccessServiceServer::new(AccessApi(core.clone()))))
         .with(limited!(TenantServiceServer::new(TenantApi(core.clone()))))
@@ -81,7 +86,8 @@ fn service(core: &Arc<Core>, keep_changes: Duration) -> Service {
         ))))
         .with(limited!(OrderServiceServer::new(OrderApi(core.clone()))))
         .with(limited!(PrivacyServiceServer::new(PrivacyApi::new(
-            core.clone()
+            core.clone(),
+            privacy.clone()
         ))))
         .with(limited!(ChangeServiceServer::new(ChangeApi(core.clone()))));
     let (db, closed) = (core.db.clone(), core.db.clone());
@@ -93,9 +99,10 @@ fn service(core: &Arc<Core>, keep_changes: Duration) -> Service {
         .close(async move { closed.close().await });
     let service = audited!(service, customer, core.db);
     let service = service.directory(Arc::new(StoreDirectory(core.clone())));
-    service
+    Ok(service
         .job(Job::retention(&core.db, keep_changes))
         .job(erasure::job(core))
+        .job(privacy.job()))
 }
 
 async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>, Fault> {

@@ -11,6 +11,7 @@ mod ingest;
 mod limit;
 pub mod page;
 mod pipe;
+pub mod privacy;
 mod retention;
 mod serve;
 mod service;
@@ -27,6 +28,7 @@ pub use ingest::{Answers, answers, ingest};
 pub use limit::LimitSettings;
 pub use page::{KeyPart, Page};
 pub use pipe::Pipe;
+pub use privacy::Privacy;
 pub use regard_database::{self, Command};
 /// For [`audited!`].
 pub use regard_proto;

@@ -88,7 +88,8 @@ fn new_customer(
     Ok(NewCustomer::new(id, key, read(profile)?, revision, ids))
 }
 
-fn to_wire(customer: &Customer, canonical: CustomerId) -> pb::Customer {
+/// A version of a customer on the wire.
+pub(crate) fn to_wire(customer: &Customer, canonical: CustomerId) -> pb::Customer {
     let Profile {
         kind,
         attributes,

@@ -7,6 +7,7 @@ mod domain;
 pub(crate) mod store;
 
 pub use api::CustomerApi;
+pub(crate) use api::to_wire;
 pub use domain::{Customer, CustomerKind};
 pub(crate) use store::{insert, known, lock, version};
 

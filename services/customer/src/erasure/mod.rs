@@ -11,3 +11,4 @@ mod wire;
 pub use api::ErasureApi;
 pub use app::job;
 pub use feed::Erasures;
+pub(crate) use person::group;

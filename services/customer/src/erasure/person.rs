@@ -29,7 +29,7 @@ pub struct Person {
 }
 
 /// All customers that are merged into one with this one; none if it is not known.
-async fn group(tx: &Tx, tenant: TenantId, id: Uuid) -> Result<Vec<Uuid>, StoreError> {
+pub(crate) async fn group(tx: &Tx, tenant: TenantId, id: Uuid) -> Result<Vec<Uuid>, StoreError> {
     if customer::known(tx, tenant, &[id]).await?.is_empty() {
         return Ok(Vec::new());
     }
@@ -117,7 +117,11 @@ impl Person {
                 ("key_external", none()),
                 (
                     "content",
-                    self.customers.iter().map(content).collect::<Vec<_>>().into(),
+                    self.customers
+                        .iter()
+                        .map(content)
+                        .collect::<Vec<_>>()
+                        .into(),
                 ),
             ];
             let key = [self.tenant(), ("id", olds(&self.customers))];
@@ -176,17 +180,30 @@ impl Person {
 
     /// The ids that are gone, and the customers' new ones, of which nothing is ever to be learned again.
     pub fn graves(&self) -> Vec<Uuid> {
-        let old = self.customers.iter().chain(&self.records).map(|pair| pair.old);
-        old.chain(self.customers.iter().map(|pair| pair.new)).collect()
+        let old = self
+            .customers
+            .iter()
+            .chain(&self.records)
+            .map(|pair| pair.old);
+        old.chain(self.customers.iter().map(|pair| pair.new))
+            .collect()
     }
 }
 
 fn olds(pairs: &[Pair]) -> ColumnData<'static> {
-    pairs.iter().map(|pair| pair.old).collect::<Vec<Uuid>>().into()
+    pairs
+        .iter()
+        .map(|pair| pair.old)
+        .collect::<Vec<Uuid>>()
+        .into()
 }
 
 fn news(pairs: &[Pair]) -> ColumnData<'static> {
-    pairs.iter().map(|pair| pair.new).collect::<Vec<Uuid>>().into()
+    pairs
+        .iter()
+        .map(|pair| pair.new)
+        .collect::<Vec<Uuid>>()
+        .into()
 }
 
 async fn owned(

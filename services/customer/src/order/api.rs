@@ -25,14 +25,14 @@ use crate::tenant::Known;
 pub struct OrderApi(pub Arc<Core>);
 
 /// What the words of a request are read with.
-struct Reader {
+pub(crate) struct Reader {
     ids: IdKey,
     currency: Currency,
     clock: Clock,
 }
 
 impl Reader {
-    fn new(core: &Core, tenant: &Known) -> Self {
+    pub(crate) fn new(core: &Core, tenant: &Known) -> Self {
         Self {
             ids: core.db.ids(tenant.id),
             currency: tenant.terms.currency,
@@ -121,7 +121,8 @@ impl Reader {
         wire::to_money(Money::new(minor, self.currency))
     }
 
-    fn order_to_wire(&self, view: &View) -> pb::Order {
+    /// An order on the wire.
+    pub(crate) fn order_to_wire(&self, view: &View) -> pb::Order {
         let order = &view.order;
         pb::Order {
             id: order.id.to_string(),
@@ -140,7 +141,8 @@ impl Reader {
         }
     }
 
-    fn refund_to_wire(&self, refund: &Refund) -> pb::Refund {
+    /// A refund on the wire.
+    pub(crate) fn refund_to_wire(&self, refund: &Refund) -> pb::Refund {
         let order = refund.order.map(|id| common::RecordRef {
             record: Some(common::record_ref::Record::Id(id.to_string())),
         });

@@ -66,6 +66,26 @@ pub async fn current(
     })
 }
 
+/// The version with this number.
+pub async fn version(
+    tx: &Tx,
+    tenant: TenantId,
+    id: RecordId,
+    version: i64,
+) -> Result<Refund, StoreError> {
+    match current(tx, tenant, id).await? {
+        Some(refund) if refund.head.version == version => return Ok(refund),
+        _ => {}
+    }
+    let sql = format!(
+        "SELECT {COLUMNS} FROM refund_history WHERE tenant = $1 AND id = $2 AND version = $3"
+    );
+    let values = vec![tenant.0.into(), id.0.into(), version.into()];
+    let row = tx.fetch_one(sql, values).await?;
+    let row = row.ok_or(StoreError::Missing)?;
+    Ok(Stored::from_query_result(row.inner(), "")?.into())
+}
+
 /// The sum of the refunds linked to each of these orders; orders without one are left out.
 pub async fn sums(
     tx: &Tx,

@@ -1,6 +1,7 @@
 //! The service as its callers see it: through its public RPCs, on both engines.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod access;
 mod customers;
 mod erasures;
 mod feed;
@@ -72,7 +73,7 @@ impl World {
             ..ServerSettings::default()
         };
         let identity = Identity::embedded(&shared.ids);
-        let services = vec![service(&core, settings.keep_changes)];
+        let services = vec![service(&core, settings.keep_changes).unwrap()];
         let running = Running::start(services, &server, identity, &pipe)
             .await
             .unwrap();
