@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use regard_cache::{Key, Slot, Tiered};
 use regard_database::{Database, StoreError, Tx};
-use regard_types::{Clock, TenantId, Uuid};
+use regard_types::{Clock, Service, TenantId, Uuid};
 use tokio::sync::watch;
 
 use crate::definition::Book;
+use crate::follow::Lag;
 use crate::model;
 use crate::score::domain::Serving;
 use crate::tenant::TenantState;
@@ -36,8 +37,12 @@ pub struct Core {
     pub applied: watch::Sender<u64>,
     /// Told when an operation was asked for or asked to stop.
     pub operations: tokio::sync::Notify,
+    /// How far applying is behind the feeds.
+    pub lag: Lag,
     serving: Mutex<HashMap<TenantId, Arc<Serving>>>,
     held: Mutex<HashMap<&'static str, Instant>>,
+    /// When a feed that this replica follows was last applied to its end.
+    fresh: Mutex<HashMap<&'static str, Instant>>,
     store: u64,
     /// Raised when Redis may hold entries that missed a change: part of every key.
     generation: AtomicI64,
@@ -55,8 +60,10 @@ impl Core {
             shared_cache,
             applied: watch::Sender::new(0),
             operations: tokio::sync::Notify::new(),
+            lag: Lag::default(),
             serving: Mutex::default(),
             held: Mutex::default(),
+            fresh: Mutex::default(),
             store: high ^ low,
             generation: AtomicI64::new(0),
         })
@@ -111,6 +118,42 @@ impl Core {
         {
             self.cache.not_alone();
         }
+    }
+
+    /// The leases whose holder alone changes scores, and whether this replica holds them.
+    pub fn leases(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let all = WRITERS.map(|name| (name, held.get(name).is_some_and(|until| *until > now)));
+        all.into_iter()
+    }
+
+    /// A feed is applied to its end, as far as it was told.
+    pub fn fresh(&self, feed: Service) {
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.insert(feed.as_str(), Instant::now());
+    }
+
+    /// Whether the feeds that this replica follows were applied to their ends within `bound`.
+    ///
+    /// # Errors
+    /// Which was not, and since when.
+    pub fn follows_within(&self, bound: Duration) -> Result<(), String> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        for (feed, at) in fresh.iter() {
+            // Another replica follows it: what it has not applied only it can tell.
+            let ours = held
+                .keys()
+                .any(|name| name.strip_prefix("feed:") == Some(*feed));
+            if ours && at.elapsed() > bound {
+                let (lag, bound) = (at.elapsed().as_secs(), bound.as_secs());
+                return Err(format!(
+                    "the changes of {feed} were last applied to their end {lag} s ago; at most {bound} s are allowed"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A write was begun whose end, or whose puts, nobody saw: what the cache keeps for long may be outdated.

@@ -4,7 +4,9 @@
 
 pub mod core;
 pub mod definition;
+pub mod erasure;
 pub mod event;
+mod figures;
 pub mod follow;
 pub mod group;
 pub mod metric;
@@ -61,6 +63,8 @@ impl Settings {
 
 /// How long applied positions are noted, so that an answer can be asked for as known at a time.
 const CHECKPOINT: Duration = Duration::from_secs(60);
+/// How often it is asked whether ids that were replaced can be forgotten.
+const FORGET: Duration = Duration::from_secs(5);
 
 /// Opens the service: its store, brought up to date, its definitions, checked, its RPCs and jobs.
 ///
@@ -146,6 +150,11 @@ pub async fn open_core(settings: &Settings, shared: Shared) -> Result<Arc<Core>,
 /// What runs by itself.
 pub fn jobs(core: &Arc<Core>, sources: Vec<Source>) -> Vec<Job> {
     let mut jobs = Vec::new();
+    // Who is erased is told by the customer service, and what was done for it is reported there.
+    let customer = sources
+        .iter()
+        .find(|source| source.feed == regard_types::Service::Customer)
+        .map(|source| source.client.clone());
     for source in sources {
         let core = core.clone();
         jobs.push(Job::handing_back("follow", move |stop| {
@@ -167,14 +176,29 @@ pub fn jobs(core: &Arc<Core>, sources: Vec<Source>) -> Vec<Job> {
         Box::pin(follow::watch_cache(core))
     }));
     jobs.push(of("checkpoints", |core| Box::pin(checkpoints(core))));
+    jobs.push(of("erased ids", |core| Box::pin(forget_ids(core))));
+    jobs.extend(customer.map(|customer| regard_erasure::report(&core.db, customer)));
+    jobs.push(of("figures", |core| Box::pin(figures::tell(core))));
     jobs
+}
+
+/// Forgets which id became which, once that is of no use.
+async fn forget_ids(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(FORGET).await;
+        if let Err(error) = erasure::forget(&core).await {
+            tracing::warn!(?error, "ids that were replaced could not be forgotten");
+        }
+    }
 }
 
 /// Notes the applied positions once a minute.
 async fn checkpoints(core: Arc<Core>) {
     loop {
         tokio::time::sleep(CHECKPOINT).await;
-        if let Err(error) = follow::checkpoint(&core).await {
+        let noted = follow::checkpoint(&core).await;
+        regard_server::job_ran(core.db.service(), "checkpoints", noted.is_ok());
+        if let Err(error) = noted {
             tracing::warn!(?error, "applied positions could not be noted");
         }
     }

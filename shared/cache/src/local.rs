@@ -68,7 +68,7 @@ impl Local {
                 until: AtomicU64::new(0),
                 change: Mutex::new(()),
             },
-            count: Count::new("local"),
+            count: Count::new("local", false),
         }
     }
 

@@ -41,7 +41,7 @@ pub use settings::{
 pub use status::{MAX_VIOLATIONS, code, status};
 pub use telemetry::{
     FIGURES, Figure, FigureKind, Telemetry, TelemetrySettings, caused_by, collect_figures,
-    init_logs, init_telemetry, set_log_level,
+    init_logs, init_telemetry, job_ran, rows_came, set_log_level,
 };
 /// For [`Job::handing_back`].
 pub use tokio_util::sync::CancellationToken;

@@ -1,9 +1,12 @@
 //! How a change of another service becomes events.
 
+use regard_erasure::of_wire;
+use regard_proto::common::v1::{ErasureMeasures, Relabel};
 use regard_proto::{customer::v1 as customer, feedback::v1 as feedback};
 use regard_types::{Channel, CustomerId, Micros, RecordId, Uuid};
 
 use super::domain::{Event, Kind, pack_scale};
+use crate::erasure::Erased;
 
 /// A change that cannot be read: a fault of the service that sent it.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,8 @@ pub enum Told {
     Events(Vec<Event>),
     /// A tenant's settings, with their version.
     Tenant(TenantChange, i64),
+    /// Ids that were replaced.
+    Erased(Erased),
     /// Nothing that scoring keeps.
     Nothing,
 }
@@ -125,7 +130,7 @@ pub fn decode_customer(change: customer::Change) -> Result<(Uuid, Told), BadChan
             ..event
         },
         Record::Tenant(m) => return Ok((tenant, Told::Tenant(m, event.version))),
-        Record::Erasure(_) => return Ok((tenant, Told::Nothing)),
+        Record::Erasure(m) => return Ok((tenant, erased(&event, m)?)),
     };
     Ok((tenant, Told::Events(vec![event])))
 }
@@ -143,7 +148,8 @@ pub fn decode_feedback(change: feedback::Change) -> Result<(Uuid, Told), BadChan
     };
     let record = change.measures.and_then(|m| m.record).ok_or_else(missing)?;
     let events = match record {
-        Record::Survey(_) | Record::Erasure(_) => return Ok((tenant, Told::Nothing)),
+        Record::Survey(_) => return Ok((tenant, Told::Nothing)),
+        Record::Erasure(m) => return Ok((tenant, erased(&event, m)?)),
         Record::Response(m) => answers(&event, m)?,
         Record::Complaint(m) => vec![Event {
             kind: Kind::Complaint,
@@ -162,6 +168,22 @@ pub fn decode_feedback(change: feedback::Change) -> Result<(Uuid, Told), BadChan
         }],
     };
     Ok((tenant, Told::Events(events)))
+}
+
+fn erased(event: &Event, m: ErasureMeasures) -> Result<Told, BadChange> {
+    let pairs = |pairs: &[Relabel]| {
+        of_wire(pairs).map_err(|_| BadChange {
+            record: event.record.to_string(),
+            what: "an id that was replaced",
+        })
+    };
+    Ok(Told::Erased(Erased {
+        erasure: event.record.0,
+        last: m.part == m.parts,
+        customers: pairs(&m.customers)?,
+        records: pairs(&m.records)?,
+        heads: m.heads,
+    }))
 }
 
 fn answers(base: &Event, m: feedback::ResponseMeasures) -> Result<Vec<Event>, BadChange> {

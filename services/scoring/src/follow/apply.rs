@@ -9,6 +9,7 @@ use super::gather::Gathered;
 use super::puts::{Seen, seen};
 use super::store;
 use crate::core::Core;
+use crate::erasure;
 use crate::event::{self, Event, Kind, store::Loads};
 use crate::group;
 use crate::summary::app::{Refold, Scored, refresh};
@@ -66,6 +67,9 @@ async fn apply_once(
     batch: &Gathered,
 ) -> Result<(Vec<Scored>, Seen), ApplyError> {
     let tx = core.db.system().await?;
+    if !batch.erased.is_empty() {
+        erasure::alone(&tx).await?;
+    }
     if !lease.0.holds(&tx, lease.1).await? {
         return Err(ApplyError::Lost);
     }
@@ -76,8 +80,15 @@ async fn apply_once(
         Service::Scoring => {}
     }
     let mut scored = Vec::new();
+    // First: what else the batch tells may name ids of before.
+    for (tenant, erased) in &batch.erased {
+        scored.extend(
+            erasure::apply(core, &tx, (feed, loads), *tenant, erased, tx.now()).await?,
+        );
+    }
     for (tenant, events) in &batch.events {
-        scored.extend(take(core, &tx, *tenant, loads, load, events).await?);
+        let events = erasure::mapped(&tx, *tenant, events).await?;
+        scored.extend(take(core, &tx, *tenant, loads, load, &events).await?);
     }
     for (tenant, change, version) in &batch.tenants {
         tenant::store::apply(&tx, *tenant, change, *version).await?;

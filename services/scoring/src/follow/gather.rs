@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use regard_types::{TenantId, Trace, Uuid};
 
+use crate::erasure::Erased;
 use crate::event::Event;
 use crate::event::wire::{BadChange, TenantChange, Told};
 
@@ -27,6 +28,8 @@ pub struct Gathered {
     pub events: BTreeMap<TenantId, Vec<Event>>,
     /// Changes of tenant records, with their versions.
     pub tenants: Vec<(TenantId, TenantChange, i64)>,
+    /// Ids that were replaced.
+    pub erased: Vec<(TenantId, Erased)>,
     /// Changes taken.
     pub changes: usize,
     /// The traces that changes belong to, each once; the first ones where they are many.
@@ -95,6 +98,7 @@ impl Gathered {
         match told {
             Told::Events(events) => self.events.entry(tenant).or_default().extend(events),
             Told::Tenant(change, version) => self.tenants.push((tenant, change, version)),
+            Told::Erased(erased) => self.erased.push((tenant, erased)),
             Told::Nothing => {}
         }
     }

@@ -3,11 +3,13 @@
 mod apply;
 mod checkpoint;
 mod gather;
+mod lag;
 mod puts;
 mod snapshot;
 pub mod store;
 mod watch;
 
 pub use checkpoint::checkpoint;
+pub use lag::Lag;
 pub use puts::{abandon, put, seen, watch_cache};
 pub use watch::{Source, run};

@@ -12,9 +12,11 @@ use regard_types::{Service, TenantId, Uuid};
 
 use super::apply::{ApplyError, add};
 use super::gather::Gathered;
+use super::puts;
 use super::store::{self, Cursor, Load};
 use super::watch::{FollowError, Source};
 use crate::core::Core;
+use crate::erasure;
 use crate::event::wire::{Told, decode_customer, decode_feedback};
 use crate::group;
 use crate::tenant;
@@ -55,7 +57,7 @@ pub async fn take(
     while let Some(part) = parts.next().await {
         let part = part?;
         let done = part.done;
-        keep(core, lease, load.no, part).await?;
+        keep(core, source.feed, lease, load.no, part).await?;
         if done {
             switch(core, source.feed, lease, load.no).await?;
             return Ok(());
@@ -64,12 +66,21 @@ pub async fn take(
     Err(FollowError::Ended)
 }
 
-async fn keep(core: &Core, lease: (&Lease, i64), load: i64, part: Part) -> Result<(), FollowError> {
+async fn keep(
+    core: &Core,
+    feed: Service,
+    lease: (&Lease, i64),
+    load: i64,
+    part: Part,
+) -> Result<(), FollowError> {
     let mut rows = Gathered::default();
     for (tenant, told) in part.told {
         rows.told(tenant, told);
     }
     let tx = core.db.system().await?;
+    if !rows.erased.is_empty() {
+        erasure::alone(&tx).await?;
+    }
     fence(&tx, lease).await?;
     if !part.heads.is_empty() {
         store::set_epoch(&tx, load, part.epoch).await?;
@@ -88,14 +99,25 @@ async fn keep(core: &Core, lease: (&Lease, i64), load: i64, part: Part) -> Resul
             .await?;
         }
     }
+    let loads = store::loads(&tx).await?;
+    let mut scored = Vec::new();
+    for (tenant, erased) in &rows.erased {
+        let of = (feed, loads);
+        scored.extend(erasure::apply(core, &tx, of, *tenant, erased, tx.now()).await?);
+    }
     for (tenant, events) in &rows.events {
-        add(&tx, *tenant, load, events).await?;
+        let events = erasure::mapped(&tx, *tenant, events).await?;
+        add(&tx, *tenant, load, &events).await?;
     }
     for (tenant, change, version) in &rows.tenants {
         tenant::store::apply(&tx, *tenant, change, *version).await?;
     }
     store::set_resume(&tx, load, &part.resume).await?;
+    let seen = puts::seen(core, &tx).await?;
     tx.commit().await?;
+    if !scored.is_empty() && !puts::put(core, &scored, &seen).await {
+        puts::abandon(core).await?;
+    }
     Ok(())
 }
 

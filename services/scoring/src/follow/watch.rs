@@ -46,6 +46,8 @@ pub struct Message {
     pub lane: u16,
     /// What it covers.
     pub range: Range,
+    /// Where the lane ends, as far as its service knew.
+    pub head: u64,
     /// Each change's tenant, and what it says.
     pub told: Vec<(Uuid, Told)>,
     /// The traces that changes belong to.
@@ -152,7 +154,7 @@ impl Source {
                     read(
                         &m.epoch,
                         m.lane,
-                        (m.from_position, m.to_position, m.to_nonce),
+                        (m.from_position, m.to_position, m.to_nonce, m.head_position),
                         (told, traces),
                     )
                 }))
@@ -176,7 +178,7 @@ impl Source {
                     read(
                         &m.epoch,
                         m.lane,
-                        (m.from_position, m.to_position, m.to_nonce),
+                        (m.from_position, m.to_position, m.to_nonce, m.head_position),
                         (told, traces),
                     )
                 }))
@@ -188,13 +190,14 @@ impl Source {
 fn read(
     epoch: &str,
     lane: u32,
-    (from, to, nonce): (u64, u64, u64),
+    (from, to, nonce, head): (u64, u64, u64, u64),
     (told, traces): (Vec<(Uuid, Told)>, Vec<Trace>),
 ) -> Result<Message, FollowError> {
     Ok(Message {
         epoch: Uuid::try_parse(epoch).map_err(|_| FollowError::Bad("epoch"))?,
         lane: u16::try_from(lane).map_err(|_| FollowError::Bad("lane"))?,
         range: Range { from, to, nonce },
+        head,
         told,
         traces,
     })
@@ -368,6 +371,7 @@ async fn watch(
     let tx = core.db.read_system().await?;
     let cursors = store::cursors(&tx, load.no).await?;
     drop(tx);
+    core.lag.begun(source.feed, &cursors);
     let mut messages = source.watch(load.epoch, &cursors).await?;
     let mut redis_missed = false;
     loop {
@@ -383,11 +387,14 @@ async fn watch(
             note_epoch(core, lease, load, first.epoch).await?;
         }
         let mut batch = Gathered::default();
+        core.lag.heard(source.feed, &first);
         take(&mut batch, first)?;
         while batch.changes < CHANGES
             && let Some(Some(next)) = messages.next().now_or_never()
         {
-            take(&mut batch, next?)?;
+            let next = next?;
+            core.lag.heard(source.feed, &next);
+            take(&mut batch, next)?;
         }
         // All that has arrived is in the batch.
         let whole = batch.changes < CHANGES;
@@ -407,6 +414,7 @@ async fn watch(
         };
         let work = take_in(core, source.feed, (load.no, lease), &batch, redis_missed);
         redis_missed = regard_server::caused_by(&batch.traces, span, work).await?;
+        core.lag.applied(source.feed, &batch.lanes);
         metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str())
             .increment(changes as u64);
         if whole {

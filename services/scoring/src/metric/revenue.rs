@@ -15,8 +15,8 @@ struct Sums {
     gross: i64,
     refunds: i64,
     people: usize,
-    /// Sum of the squares of the customers' net values.
-    squares: f64,
+    /// Sum of the squares of the customers' net values; whole, so that it is the same in any order of customers.
+    squares: u128,
 }
 
 impl Sums {
@@ -28,7 +28,7 @@ impl Sums {
         }
         let n = number(self.people);
         let total = to_f64(self.gross.saturating_sub(self.refunds));
-        let variance = (self.squares - total * total / n).max(0.0) / (n - 1.0);
+        let variance = (whole(self.squares) - total * total / n).max(0.0) / (n - 1.0);
         let half = normal_two_sided(LEVEL) * (n * variance).sqrt();
         half.is_finite().then_some((total - half, total + half))
     }
@@ -37,6 +37,11 @@ impl Sums {
 #[allow(clippy::cast_precision_loss)]
 fn to_f64(minor: i64) -> f64 {
     minor as f64
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn whole(number: u128) -> f64 {
+    number as f64
 }
 
 /// Sums customers, one after the other.
@@ -110,7 +115,8 @@ impl Adder {
         for (group, own) in net {
             let sums = self.groups.entry(group).or_default();
             sums.people += 1;
-            sums.squares += to_f64(own).powi(2);
+            let own = u128::from(own.unsigned_abs());
+            sums.squares = sums.squares.saturating_add(own * own);
         }
     }
 

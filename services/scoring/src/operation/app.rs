@@ -37,7 +37,8 @@ pub async fn ask(
     write.reserve(0).await?;
     tenant::store::ensure(&write, caller.tenant).await?;
     store::insert(&write, &operation).await?;
-    write.audit(task.as_str(), id, None, None);
+    let after = store::digest(&core.db.ids(caller.tenant), &operation);
+    write.audit(task.as_str(), id, None, Some(after));
     write.commit(vec![("operation", id, 1)]).await?;
     core.operations.notify_waiters();
     Ok(operation)
@@ -98,12 +99,19 @@ pub async fn cancel(
         return known.ok_or_else(|| unknown(id));
     }
     write.reserve(0).await?;
-    if store::ask_to_stop(&write, caller.tenant, id, write.now()).await? {
-        write.audit("cancel_operation", RecordId(id), None, None);
-    }
+    let asked = store::ask_to_stop(&write, caller.tenant, id, write.now()).await?;
     let operation = store::get(&write, caller.tenant, id)
         .await?
         .ok_or_else(|| unknown(id))?;
+    if asked {
+        let ids = core.db.ids(caller.tenant);
+        let was = Operation {
+            cancel: false,
+            ..operation.clone()
+        };
+        let (before, after) = (store::digest(&ids, &was), store::digest(&ids, &operation));
+        write.audit("cancel_operation", RecordId(id), Some(before), Some(after));
+    }
     write.commit(vec![("operation", RecordId(id), 1)]).await?;
     core.operations.notify_waiters();
     Ok(operation)

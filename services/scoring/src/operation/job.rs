@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use prost::Message as _;
 use regard_database::{Lease, StoreError, Tx};
 use regard_proto::scoring::v1 as pb;
-use regard_server::status;
+use regard_server::{CancellationToken, status};
 use regard_types::{Fault, Kind, Micros, TenantId};
 use tokio::task::{Id, JoinSet};
 use tonic::{Code, Status};
@@ -34,15 +34,15 @@ const KEPT: Micros = Micros(30 * 24 * 3_600 * 1_000_000);
 const TRIM: Duration = Duration::from_secs(3_600);
 const NAME: &str = "operations";
 
-/// Does operations for good. Every replica may: one holds the lease, the next takes over where it stopped.
-pub async fn run(core: Arc<Core>) {
+/// Does operations until told to stop. Every replica may: one holds the lease, the next takes over where it stopped.
+pub async fn run(core: Arc<Core>, stop: CancellationToken) {
     let lease = Arc::new(core.db.lease(NAME));
     let mut term: Option<i64> = None;
     // Tasks of their own: work must go on while the lease is renewed, since it may hold what the renewal waits for.
     let mut work: JoinSet<()> = JoinSet::new();
     let mut busy: HashMap<Id, TenantId> = HashMap::new();
     let mut trimmed: Option<Instant> = None;
-    loop {
+    while !stop.is_cancelled() {
         // Told of work that comes while we look: the notice must be waited for before looking.
         let told = core.operations.notified();
         tokio::pin!(told);
@@ -83,7 +83,17 @@ pub async fn run(core: Arc<Core>) {
             }
             () = told => {}
             () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {}
         }
+    }
+    if !work.is_empty() {
+        tracing::info!(operations = work.len(), "open operations are handed back");
+    }
+    work.shutdown().await;
+    core.interrupted();
+    core.lost(NAME);
+    if let Err(error) = lease.release().await {
+        tracing::warn!(%error, "the lease of operations was not given back: it runs out");
     }
 }
 
@@ -197,7 +207,9 @@ async fn one(core: Arc<Core>, operation: Operation, lease: Arc<Lease>, term: i64
         lease: &lease,
         term,
     };
-    if let Err(error) = under_lease(&core, &turn).await {
+    let done = under_lease(&core, &turn).await;
+    regard_server::job_ran(core.db.service(), NAME, done.is_ok());
+    if let Err(error) = done {
         // It stays open: the next look takes it up again.
         core.interrupted();
         tracing::warn!(operation = %operation.id, ?error, "an operation was interrupted");

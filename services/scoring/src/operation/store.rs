@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use regard_database::{Row, StoreError, Tx};
-use regard_types::{Day, Micros, TenantId, Uuid};
+use regard_types::{Day, IdKey, Micros, TenantId, Uuid};
 
 use super::domain::{Operation, Progress, State, Task};
 use crate::model::domain::ModelKind;
@@ -30,6 +30,14 @@ pub async fn insert(tx: &Tx, operation: &Operation) -> Result<(), StoreError> {
     ];
     tx.run(sql, values).await?;
     Ok(())
+}
+
+/// Keyed digest of an operation as asked, for the audit.
+pub fn digest(ids: &IdKey, operation: &Operation) -> [u8; 32] {
+    let mut bytes = encode_task(operation.task);
+    bytes.extend_from_slice(operation.task.as_str().as_bytes());
+    bytes.push(u8::from(operation.cancel));
+    ids.digest("operation", &bytes)
 }
 
 /// An operation of a tenant.
@@ -204,4 +212,32 @@ fn read(row: &Row) -> Result<Operation, StoreError> {
         result: row.get(7)?,
         created: Micros(row.get(8)?),
     })
+}
+
+/// Takes some customers' ids out of where operations go on: a few customers are done twice.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn forget(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<(), StoreError> {
+    let sql = "SELECT id, progress FROM operation WHERE tenant = $1 AND kind = 'rescore_all'";
+    for row in tx.fetch(sql, vec![tenant.0.into()]).await? {
+        let (id, bytes): (Uuid, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let mut progress = StoredProgress::decode(bytes.as_slice()).map_err(StoreError::corrupt)?;
+        let after = Uuid::from_slice(&progress.after).unwrap_or(Uuid::nil());
+        if !customers.contains(&after) {
+            continue;
+        }
+        // The first quarter of the id tells nobody from his neighbours.
+        let mut bytes = *after.as_bytes();
+        bytes[4..].fill(0);
+        progress.after = bytes.to_vec();
+        let sql = "UPDATE operation SET progress = $3 WHERE tenant = $1 AND id = $2";
+        let values = vec![
+            tenant.0.into(),
+            id.into(),
+            progress.encode_to_vec().into(),
+        ];
+        tx.run(sql, values).await?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regard_database::{Lease, StoreError};
+use regard_server::CancellationToken;
 use regard_types::{Fault, TenantId, Uuid};
 
 use crate::core::Core;
@@ -19,11 +20,11 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Customers a transaction.
 const PAGE: usize = 500;
 
-/// Rolls for good. Several replicas may: one holds the lease.
-pub async fn run(core: Arc<Core>) {
+/// Rolls until told to stop. Several replicas may: one holds the lease, and gives it back in the end.
+pub async fn run(core: Arc<Core>, stop: CancellationToken) {
     let lease = core.db.lease("roll");
     let mut known = None;
-    loop {
+    while !stop.is_cancelled() {
         let asked = Instant::now();
         match lease.take(LEASE).await {
             Ok(Some(term)) => {
@@ -35,7 +36,16 @@ pub async fn run(core: Arc<Core>) {
                     }
                 }
                 known = Some(term);
-                if let Err(error) = round(&core, (&lease, term)).await {
+                let done = tokio::select! {
+                    done = round(&core, (&lease, term)) => done,
+                    // The page in hand is rolled back; the next holder begins with it.
+                    () = stop.cancelled() => {
+                        core.interrupted();
+                        break;
+                    }
+                };
+                regard_server::job_ran(core.db.service(), "roll", done.is_ok());
+                if let Err(error) = done {
                     core.interrupted();
                     tracing::warn!(?error, "a roll was interrupted");
                 }
@@ -43,7 +53,14 @@ pub async fn run(core: Arc<Core>) {
             Ok(None) => core.lost("roll"),
             Err(error) => tracing::warn!(%error, "the lease of the roll could not be taken"),
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    core.lost("roll");
+    if let Err(error) = lease.release().await {
+        tracing::warn!(%error, "the lease of the roll was not given back: it runs out");
     }
 }
 

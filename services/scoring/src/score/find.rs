@@ -12,6 +12,7 @@ use super::applied::{self, Applied};
 use super::domain::{ScoreSet, Serving, absent, score_all};
 use super::{store, view};
 use crate::core::Core;
+use crate::erasure;
 use crate::group;
 use crate::summary::app::{events, members};
 use crate::summary::store::{self as summaries, SummaryRow};
@@ -42,9 +43,21 @@ pub struct Finding {
     pub serving: Arc<Serving>,
     found: HashMap<Uuid, Arc<Found>>,
     of_arrival: HashMap<Uuid, Uuid>,
+    erased: Vec<Uuid>,
 }
 
 impl Finding {
+    /// As [`Finding::of`], where one customer alone was asked for.
+    ///
+    /// # Errors
+    /// `CUSTOMER_ERASED`.
+    pub fn one(&self, arrival: Uuid) -> Result<Arc<Found>, Fault> {
+        if self.erased.contains(&arrival) {
+            return Err(erasure::gone(arrival));
+        }
+        Ok(self.of(arrival)?)
+    }
+
     /// What was found for an arrival id that was asked for.
     ///
     /// # Errors
@@ -106,8 +119,16 @@ pub async fn find(
             .entry(customer)
             .or_insert_with(|| Arc::new(search.unknown(customer)));
     }
+    let strange: Vec<Uuid> = arrivals
+        .iter()
+        .copied()
+        .filter(|arrival| !canonical.contains_key(arrival))
+        .collect();
+    let ids = core.db.ids(caller.tenant);
+    let erased = erasure::among(&tx, caller.tenant, &ids, &strange).await?;
     drop(tx);
     Ok(Finding {
+        erased,
         vector: applied.vector,
         state,
         serving,

@@ -11,6 +11,7 @@ use super::find::{Found, find, unknown};
 use super::store;
 use super::view::{View, Views};
 use crate::core::Core;
+use crate::erasure;
 
 /// Reads scores.
 pub struct Scores {
@@ -99,7 +100,7 @@ impl Scores {
         if let Some(day) = self.another_day(&view, ask) {
             let found = find(&self.core, caller, &[arrival], Some(day))
                 .await?
-                .of(arrival)?;
+                .one(arrival)?;
             return Ok((found.customer, found.set.clone()));
         }
         let key = self.core.key(caller.tenant, view.state.stamp, arrival);
@@ -109,6 +110,9 @@ impl Scores {
             .cache
             .get_or_fill(&key, need, || self.fill(caller, &view, arrival, need))
             .await?;
+        if entry.version == erasure::GONE.unsigned_abs() {
+            return Err(erasure::gone(arrival));
+        }
         if let Some(scored) = self.current(&view, &entry) {
             return Ok(scored);
         }
@@ -164,6 +168,13 @@ impl Scores {
         let row = store::of_arrivals(&tx, caller.tenant, &[arrival])
             .await?
             .pop();
+        if row.is_none() {
+            let ids = core.db.ids(caller.tenant);
+            let gone = erasure::among(&tx, caller.tenant, &ids, &[arrival]).await?;
+            if !gone.is_empty() {
+                return Err(erasure::gone(arrival));
+            }
+        }
         drop(tx);
         Ok(match row {
             Some(row) => entry(row.version, applied.vector, row.scores),
@@ -189,7 +200,7 @@ impl Scores {
     ) -> Result<Entry, Fault> {
         let finding = find(&self.core, caller, &[arrival], None).await?;
         covers(&finding.vector, need)?;
-        let found = finding.of(arrival)?;
+        let found = finding.one(arrival)?;
         let bytes = store::encode(&self.core.book, found.customer, &found.set);
         Ok(entry(found.set.version, finding.vector, bytes))
     }
@@ -307,7 +318,7 @@ impl Scores {
         let (_, need) = self.views.covering(&self.core, caller, &ask.token).await?;
         let finding = find(&self.core, caller, &[arrival], ask.as_of).await?;
         covers(&finding.vector, need.as_ref())?;
-        let found = finding.of(arrival)?;
+        let found = finding.one(arrival)?;
         let Some(definition) = self.core.book.scores.get(place) else {
             return Err(Fault::bug("a score that is not in the book"));
         };

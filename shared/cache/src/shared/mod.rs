@@ -4,7 +4,7 @@ mod connection;
 mod wire;
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
@@ -48,7 +48,7 @@ impl Redis {
             life_ms: u64::try_from(settings.ttl.max(Duration::from_secs(1)).as_millis())
                 .unwrap_or(u64::MAX),
             answer: settings.answer,
-            count: Count::new("redis"),
+            count: Count::new("redis", true),
         })
     }
 
@@ -69,7 +69,10 @@ impl Redis {
         }
         // Boxed: the driver's futures are large, and every caller's future would carry them.
         let trip = Box::pin(async { work(self.server.line().await?).await });
-        match tokio::time::timeout(self.answer, trip).await {
+        let asked = Instant::now();
+        let trip = tokio::time::timeout(self.answer, trip).await;
+        self.count.get().trip.record(asked.elapsed());
+        match trip {
             Ok(Ok(answer)) => {
                 self.breaker.succeeded();
                 return Some(answer);

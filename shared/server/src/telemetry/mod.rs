@@ -4,6 +4,7 @@
 //! sampled calls only: everybody else pays for a look at a number. Nothing here ever makes a call wait.
 
 mod collector;
+mod count;
 mod figures;
 mod logs;
 mod otlp;
@@ -25,6 +26,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, filter};
 
+pub use count::{job_ran, rows_came};
 pub use figures::collect_figures;
 pub(crate) use figures::serve as serve_figures;
 pub use logs::set_log_level;
