@@ -53,6 +53,10 @@ pub struct Plan {
     pub telemetry: TelemetrySettings,
     /// Tenants that have a key, see [`key_of`].
     pub tenants: Vec<String>,
+    /// Who else may call; none lets callers without a key act in the tenant `default`.
+    pub identity: Option<IdentitySettings>,
+    /// How long open calls may go on after a stop was asked for; 0: half a second.
+    pub grace_ms: u64,
 }
 
 /// Services that run in this process.
@@ -102,7 +106,10 @@ impl Plan {
             services.push(opened.map_err(|fault| anyhow!("customer: {fault:?}"))?);
         }
         if !self.feedback.is_empty() {
-            let settings = regard_feedback::Settings::new(database(&self.feedback));
+            let settings = regard_feedback::Settings {
+                customer: self.customer_client("feedback", &pipe)?,
+                ..regard_feedback::Settings::new(database(&self.feedback))
+            };
             services.push(
                 regard_feedback::open(settings, shared())
                     .await
@@ -126,12 +133,24 @@ impl Plan {
         let settings = ServerSettings {
             listen: self.listen.clone(),
             metrics_listen: self.figures.clone(),
-            grace_ms: 500,
+            grace_ms: if self.grace_ms == 0 { 500 } else { self.grace_ms },
             ready_ms: 200,
             ..ServerSettings::default()
         };
         let running = Running::start(services, &settings, self.identity()?, &pipe).await?;
         Ok(Open { running, pipe })
+    }
+
+    /// The way of a service to the customer service; none where there is none.
+    fn customer_client(&self, from: &str, pipe: &Pipe) -> anyhow::Result<Option<Client>> {
+        if !self.customer_at.is_empty() {
+            return Ok(Some(client_to(&self.customer_at)?));
+        }
+        if self.customer.is_empty() {
+            return Ok(None);
+        }
+        let channel = pipe.channel_of(service_caller(from, &ids()));
+        Ok(Some(Client::over(channel, &Options::default())?))
     }
 
     fn sources(&self, pipe: &Pipe) -> anyhow::Result<Vec<Source>> {
@@ -171,11 +190,11 @@ impl Plan {
                 .iter()
                 .map(|tenant| key(key_of(tenant), "test", tenant, false)),
         );
-        let settings = IdentitySettings {
+        let mut settings = self.identity.clone().unwrap_or(IdentitySettings {
             embedded: true,
-            keys,
             ..IdentitySettings::default()
-        };
+        });
+        settings.keys.extend(keys);
         Identity::new(&settings, &ids(), "identity").map_err(|bad| anyhow!("{bad:?}"))
     }
 }

@@ -17,7 +17,7 @@ use regard_tests::values::{customer_ref, make_survey, order, respond, response, 
 use tonic::Status;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suite");
-const TENANT: &str = "shop";
+const TENANT: &str = "default";
 /// Callers, and the pause of each between two of its calls.
 const CALLERS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(15);
