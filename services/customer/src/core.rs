@@ -120,6 +120,7 @@ pub fn digest<R: Measured>(ids: &IdKey, record: &R) -> [u8; 32] {
     let mut bytes = record.measures();
     bytes.extend_from_slice(&record.occurred_at().0.to_be_bytes());
     bytes.extend_from_slice(&record.version().1.to_be_bytes());
+    bytes.extend_from_slice(record.content());
     ids.digest(R::KIND, &bytes)
 }
 

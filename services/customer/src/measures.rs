@@ -31,6 +31,11 @@ pub trait Measured {
     /// Its measures.
     fn record(&self) -> Record;
 
+    /// A keyed digest of what the record holds besides: names and contact points never go to the feed.
+    fn content(&self) -> &[u8] {
+        &[]
+    }
+
     /// The measures as the feed keeps them.
     fn measures(&self) -> Vec<u8> {
         let measures = Measures {
@@ -42,6 +47,10 @@ pub trait Measured {
 
 impl Measured for Customer {
     const KIND: &'static str = "customer";
+
+    fn content(&self) -> &[u8] {
+        &self.content
+    }
 
     fn version(&self) -> (RecordId, i64) {
         (self.id.into(), self.head.version)

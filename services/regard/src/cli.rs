@@ -30,6 +30,8 @@ enum Command {
     Demo(cmd::demo::Demo),
     /// Run the services.
     Serve(cmd::serve::Serve),
+    /// Ask whether a suite is up: 0 if it serves, else 1.
+    Health(cmd::health::Health),
     /// Bring customers, orders or survey responses from a file into a running suite.
     #[command(subcommand)]
     Import(cmd::import::Import),
@@ -41,6 +43,17 @@ enum Command {
     Metrics(cmd::metrics::Metrics),
     /// Fit models to the customers of a running suite.
     Fit(cmd::fit::Fit),
+    /// Manage tenants, API keys and roles.
+    #[command(subcommand)]
+    Admin(cmd::admin::Admin),
+    /// Find out whether the audit is as it was written.
+    #[command(subcommand)]
+    Audit(cmd::audit::Audit),
+    /// Export a person's data; replace the keys that seal personal data.
+    #[command(subcommand)]
+    Privacy(cmd::privacy::Privacy),
+    /// Change what a running server of this machine logs.
+    LogLevel(cmd::log_level::LogLevel),
     /// Show the configuration in effect and where each value comes from.
     Config(cmd::config::ConfigCommand),
 }
@@ -61,11 +74,16 @@ impl Cli {
             Command::Simulate(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Serve(command) => command.run(),
+            Command::Health(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Scores(command) => command.run(),
             Command::Explain(command) => command.run(),
             Command::Metrics(command) => command.run(),
             Command::Fit(command) => command.run(),
+            Command::Admin(command) => command.run(),
+            Command::Audit(command) => command.run(),
+            Command::Privacy(command) => command.run(),
+            Command::LogLevel(command) => command.run(),
             Command::Config(command) => command.run(),
         }
     }

@@ -17,6 +17,7 @@ use regard_scoring::model::domain::ModelKind;
 use regard_scoring::operation::domain::{Operation, Progress, State, Task};
 use regard_scoring::operation::{self, api::to_wire, app};
 use regard_scoring::{group, model};
+use regard_server::CancellationToken;
 use regard_testkit::{TestStore, on_both_engines};
 use regard_types::{Caller, Day, Micros, Uuid};
 
@@ -96,7 +97,10 @@ fn near(found: f64, expected: &serde_json::Value, within: f64) {
 async fn cdnow_fits_are_the_reference(store: TestStore) {
     let market = Market::open(&store, Some("1998-06-30")).await;
     market.cdnow().await;
-    let job = tokio::spawn(operation::run(market.core.clone()));
+    let job = tokio::spawn(operation::run(
+        market.core.clone(),
+        CancellationToken::new(),
+    ));
     let reference = reference();
     let early = Some(day("1997-09-30"));
     for (kind, name) in [
@@ -191,7 +195,10 @@ async fn cdnow_fits_are_the_reference(store: TestStore) {
 async fn too_little_data_is_said(store: TestStore) {
     let market = Market::open(&store, Some("1998-06-30")).await;
     market.put(&[common::order(1, "1998-06-01", 100)]).await;
-    let job = tokio::spawn(operation::run(market.core.clone()));
+    let job = tokio::spawn(operation::run(
+        market.core.clone(),
+        CancellationToken::new(),
+    ));
     let ended = fit(&market, ModelKind::Bgnbd, None).await;
     assert_eq!(ended.state, State::Failed);
     let Some(Ended::Error(status)) = to_wire(&ended).unwrap().result else {
@@ -295,8 +302,11 @@ async fn a_dead_replica_is_replaced_and_a_stop_is_kept(store: TestStore) {
     // Two others see it; one of them does it, from there on.
     let second = core(&store).await;
     let jobs = [
-        tokio::spawn(operation::run(market.core.clone())),
-        tokio::spawn(operation::run(second.clone())),
+        tokio::spawn(operation::run(
+            market.core.clone(),
+            CancellationToken::new(),
+        )),
+        tokio::spawn(operation::run(second.clone(), CancellationToken::new())),
     ];
     let done = app::wait(
         &market.core,
@@ -322,12 +332,12 @@ async fn a_dead_replica_is_replaced_and_a_stop_is_kept(store: TestStore) {
     .await
     .unwrap();
     assert!(
-        app::cancel(&market.core, &market.caller, asked.id)
+        app::cancel(&market.core, &market.caller, command(""), asked.id)
             .await
             .unwrap()
             .cancel
     );
-    let job = tokio::spawn(operation::run(second.clone()));
+    let job = tokio::spawn(operation::run(second.clone(), CancellationToken::new()));
     let ended = app::wait(
         &market.core,
         &market.caller,
@@ -343,7 +353,7 @@ async fn a_dead_replica_is_replaced_and_a_stop_is_kept(store: TestStore) {
     assert_eq!(status.code, i32::from(tonic::Code::Cancelled));
     // Stopping what has ended changes nothing.
     assert_eq!(
-        app::cancel(&market.core, &market.caller, asked.id)
+        app::cancel(&market.core, &market.caller, command(""), asked.id)
             .await
             .unwrap()
             .state,
@@ -369,7 +379,7 @@ async fn another_tenant_sees_nothing(store: TestStore) {
         "OPERATION_UNKNOWN"
     );
     assert_eq!(
-        app::cancel(&market.core, &other, asked.id)
+        app::cancel(&market.core, &other, command(""), asked.id)
             .await
             .unwrap_err()
             .reason,
@@ -411,20 +421,23 @@ async fn whoever_dies_or_is_stopped_in_between_leaves_whole_work(store: TestStor
     let ask = || app::ask(&market.core, &market.caller, command(""), Task::Rescore);
     let wait = |id| app::wait(&market.core, &market.caller, id, Duration::from_secs(60));
     let asked = ask().await.unwrap();
-    let job = tokio::spawn(operation::run(market.core.clone()));
+    let job = tokio::spawn(operation::run(
+        market.core.clone(),
+        CancellationToken::new(),
+    ));
     reached(&market, asked.id, 500).await;
     job.abort();
     let _ = job.await;
     // The lease of the dead runs out first.
     let second = core(&store).await;
-    let job = tokio::spawn(operation::run(second.clone()));
+    let job = tokio::spawn(operation::run(second.clone(), CancellationToken::new()));
     let done = wait(asked.id).await.unwrap();
     assert_eq!((done.state, done.progress.done), (State::Done, 2357));
     assert_eq!(scored(&market).await, 2357);
 
     let asked = ask().await.unwrap();
     reached(&market, asked.id, 500).await;
-    app::cancel(&market.core, &market.caller, asked.id)
+    app::cancel(&market.core, &market.caller, command(""), asked.id)
         .await
         .unwrap();
     let ended = wait(asked.id).await.unwrap();

@@ -235,6 +235,10 @@ async fn try_record(
         true => HashMap::new(),
         false => refund::sums(&write, caller.tenant, &old).await?,
     };
+    let before = match (plan.first.as_slice(), plan.next.as_slice()) {
+        ([], [one]) => stored.orders.get(&one.id).cloned(),
+        _ => None,
+    };
     let mut orders: HashMap<RecordId, Order> = stored.orders;
     orders.extend(
         plan.first
@@ -255,7 +259,7 @@ async fn try_record(
         });
     }
     if plan.writes() > 0 {
-        audit(core, &mut write, &plan);
+        audit(core, &mut write, &plan, before.as_ref());
     }
     let token = write.commit(records).await?;
     Ok(Written {
@@ -264,11 +268,12 @@ async fn try_record(
     })
 }
 
-fn audit(core: &Core, write: &mut Write, plan: &Plan) {
+fn audit(core: &Core, write: &mut Write, plan: &Plan, before: Option<&Order>) {
     let ids = core.db.ids(write.caller().tenant);
     match (plan.first.as_slice(), plan.next.as_slice()) {
         ([one], []) | ([], [one]) => {
-            write.audit("order.record", one.id, None, Some(digest(&ids, one)));
+            let before = before.map(|order| digest(&ids, order));
+            write.audit("order.record", one.id, before, Some(digest(&ids, one)));
         }
         _ => write.audit("order.record", None, None, None),
     }

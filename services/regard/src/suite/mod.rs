@@ -5,6 +5,7 @@ mod master;
 mod peer;
 mod secret;
 mod services;
+mod store;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
@@ -13,7 +14,9 @@ use regard_client::{Client, Options};
 use regard_server::{LimitSettings, Pipe, Running, ServerSettings, Shared};
 use regard_types::Clock;
 
+pub use identity::LOCAL_KEY;
 pub use services::Which;
+pub use store::stores;
 
 use crate::settings::Settings;
 
@@ -33,6 +36,8 @@ pub struct Start<'a> {
     pub services: &'a [Which],
     /// Whether callers without a key may come from other machines.
     pub insecure_default: bool,
+    /// Whether callers may come from other machines without TLS.
+    pub insecure_plaintext: bool,
 }
 
 impl Suite {
@@ -43,9 +48,9 @@ impl Suite {
     pub async fn start(start: Start<'_>) -> anyhow::Result<Self> {
         let settings = start.settings;
         let server = server_settings(settings)?;
-        refuse_open_door(settings, &server, start.insecure_default)?;
+        refuse_open_door(&start, &server)?;
         let ids = secret::id_secret(settings, start.services)?;
-        let identity = identity::identity(settings, &ids)?;
+        let identity = identity::identity(settings, start.services, &ids)?;
         let pipe = Pipe::new();
         let shared = Shared {
             clock: Clock::System,
@@ -53,6 +58,8 @@ impl Suite {
         };
         let master = master::master(settings, start.services).await?;
         let services = services::open(settings, start.services, &shared, &pipe, master).await?;
+        let directory = identity::directory(settings, start.services, &shared, &pipe)?;
+        let identity = identity.with_directory(directory);
         let running = Running::start(services, &server, identity, &pipe).await?;
         Ok(Self {
             running,
@@ -145,21 +152,25 @@ fn resolved(key: &str, text: &str) -> anyhow::Result<String> {
     Ok(first.to_string())
 }
 
-/// A caller without a key has every permission of its tenant: such a door stays on this machine.
-fn refuse_open_door(
-    settings: &Settings,
-    server: &ServerSettings,
-    insecure: bool,
-) -> anyhow::Result<()> {
+/// What other machines reach is behind TLS, and each call names its caller.
+fn refuse_open_door(start: &Start<'_>, server: &ServerSettings) -> anyhow::Result<()> {
     let far = server
         .listen
         .parse::<SocketAddr>()
         .is_ok_and(|address| !address.ip().is_loopback());
-    if far && settings.identity.allow_default && !insecure {
+    if far && start.settings.identity.allow_default && !start.insecure_default {
         bail!(
             "server.listen is {}, which other machines reach, and identity.allow_default lets every caller without a key do \
              everything in the tenant \"default\". Set identity.allow_default = false and give keys in identity.keys; or, where \
              all who reach it may do that, add --insecure-allow-default",
+            server.listen
+        );
+    }
+    if far && !server.tls.is_set() && !start.insecure_plaintext {
+        bail!(
+            "server.listen is {}, which other machines reach, and without TLS whoever sits between reads every key and every \
+             customer. Set server.tls.cert_file and server.tls.key_file; or, where a proxy or a mesh in front of it does TLS, \
+             add --insecure-plaintext",
             server.listen
         );
     }

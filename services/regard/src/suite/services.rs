@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use regard_client::Client;
 use regard_database::{DatabaseSettings, MasterKeys};
 use regard_scoring::follow::Source;
 use regard_server::{Pipe, Service, Shared};
@@ -73,9 +74,17 @@ pub(super) async fn open(
     } else {
         Vec::new()
     };
+    // It says who is erased.
+    let customer = if which.contains(&Which::Feedback) {
+        let way = (Which::Feedback, Which::Customer);
+        Some(peer::client(settings, which, way, shared, pipe)?)
+    } else {
+        None
+    };
     let opened = which.iter().map(|which| {
         let (shared, master) = (shared.clone(), master.clone());
-        one(settings, *which, shared, sources.clone(), master)
+        let peers = (sources.clone(), customer.clone());
+        one(settings, *which, shared, peers, master)
     });
     futures::future::try_join_all(opened).await
 }
@@ -84,7 +93,7 @@ async fn one(
     settings: &Settings,
     which: Which,
     shared: Shared,
-    sources: Vec<Source>,
+    (sources, customer): (Vec<Source>, Option<Client>),
     master: Option<MasterKeys>,
 ) -> anyhow::Result<Service> {
     let database = DatabaseSettings {
@@ -103,6 +112,7 @@ async fn one(
             let settings = regard_feedback::Settings {
                 database,
                 keep_changes: days(settings.feedback.keep_changes_days),
+                customer,
             };
             Box::pin(regard_feedback::open(settings, shared)).await?
         }
@@ -128,7 +138,7 @@ const fn days(days: u32) -> Duration {
     Duration::from_secs(days as u64 * 24 * 3_600)
 }
 
-fn database(given: &Database, folder: &Path, which: Which) -> DatabaseSettings {
+pub(super) fn database(given: &Database, folder: &Path, which: Which) -> DatabaseSettings {
     let url = if given.url.is_set() {
         given.url.reveal().to_owned()
     } else {
