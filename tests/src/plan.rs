@@ -51,6 +51,8 @@ pub struct Plan {
     pub figures: String,
     /// Where traces and figures go; only a process of its own sends them.
     pub telemetry: TelemetrySettings,
+    /// Whether PostgreSQL's row-level security is off.
+    pub bare: bool,
     /// Tenants that have a key, see [`key_of`].
     pub tenants: Vec<String>,
     /// Who else may call; none lets callers without a key act in the tenant `default`.

@@ -10,23 +10,31 @@ mod attempt;
 mod change;
 mod complaint;
 mod content;
+mod erasure;
 mod feedback_item;
 mod history;
 mod migration;
+mod privacy;
 mod response;
 mod survey;
 mod text;
 
 use std::time::Duration;
 
+use regard_client::Client;
+use regard_database::vault::SealedColumn;
 use regard_database::{Database, DatabaseSettings, StoreError};
 use regard_proto::feedback::v1::change_service_server::ChangeServiceServer;
 use regard_proto::feedback::v1::complaint_service_server::ComplaintServiceServer;
 use regard_proto::feedback::v1::feedback_item_service_server::FeedbackItemServiceServer;
+use regard_proto::feedback::v1::privacy_service_server::PrivacyServiceServer;
 use regard_proto::feedback::v1::response_service_server::ResponseServiceServer;
 use regard_proto::feedback::v1::survey_service_server::SurveyServiceServer;
-use regard_server::{Grpc, Job, Service, Shared, audited, limited};
+use regard_server::{Grpc, Job, Privacy, Service, Shared, audited, limited};
 use regard_types::Fault;
+
+/// Every sealed column.
+const SEALED: &[SealedColumn] = &[text::TEXT];
 
 /// What the service needs to know.
 #[derive(Debug, Clone)]
@@ -35,6 +43,9 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// How long changes stay in the feed; a reader that is further behind takes a snapshot. Default 30 days.
     pub keep_changes: Duration,
+    /// The customer service, which says who is erased, as a caller that may read all tenants' changes and report; without it
+    /// nobody is.
+    pub customer: Option<Client>,
 }
 
 impl Settings {
@@ -44,6 +55,7 @@ impl Settings {
         Self {
             database,
             keep_changes: Duration::from_secs(30 * 24 * 3_600),
+            customer: None,
         }
     }
 }
@@ -56,6 +68,7 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     let Settings {
         database,
         keep_changes,
+        customer,
     } = settings;
     let Shared { clock, ids } = shared;
     let service = regard_types::Service::Feedback;
@@ -65,24 +78,48 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     let responses = response::Responses::new(db.clone(), vault.clone(), surveys.clone());
     let items = feedback_item::Items::new(db.clone(), vault.clone());
     let complaints = complaint::Complaints::new(db.clone(), vault.clone());
+    let held = privacy::held(&vault);
+    let privacy = Privacy::new(&db, SEALED, held)?;
+    let personal = privacy::PrivacyApi::new(db.clone(), privacy.clone());
     let changes = change::Changes::new(db.clone(), surveys.clone());
     let grpc = Grpc::new()
         .with(limited!(SurveyServiceServer::new(surveys)))
         .with(limited!(ResponseServiceServer::new(responses)))
         .with(limited!(FeedbackItemServiceServer::new(items)))
         .with(limited!(ComplaintServiceServer::new(complaints)))
+        .with(limited!(PrivacyServiceServer::new(personal)))
         .with(limited!(ChangeServiceServer::new(changes)));
     let job = Job::retention(&db, keep_changes);
+    let figures = Job::figures(&db);
+    let store = db.clone();
     let served = audited!(Service::new(service.as_str(), grpc), feedback, db);
     let closed = db.clone();
     let ready = move || {
         let db = db.clone();
         async move { db.ping().await.map_err(|error| error.to_string()) }
     };
+    let served = match customer {
+        Some(customer) => followed(served, &store, customer),
+        None => served,
+    };
     Ok(served
         .job(job)
+        .job(privacy.job())
+        .job(figures)
         .ready(ready)
         .close(async move { closed.close().await }))
+}
+
+/// Follows the customer service's erasures, and reports what was done.
+fn followed(served: Service, db: &Database, customer: Client) -> Service {
+    let follower = erasure::Follower {
+        db: db.clone(),
+        customer: customer.clone(),
+    };
+    let follow = Job::handing_back("follow erasures", move |stop| {
+        erasure::run(follower.clone(), stop)
+    });
+    served.job(follow).job(regard_erasure::report(db, customer))
 }
 
 /// One fault of many wrong fields.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regard_proto::{customer, feedback, scoring};
@@ -12,7 +13,7 @@ use crate::address::Addresses;
 use crate::balance::Balancer;
 use crate::credential::Credential;
 use crate::transport::{Transport, Way};
-use crate::{MESSAGE_LIMIT, Tls};
+use crate::{MESSAGE_LIMIT, Session, Tls};
 
 /// How calls are made. Every call carries the trace of the [`regard_types::Scope`] that it is made in.
 #[derive(Clone)]
@@ -158,6 +159,17 @@ impl Client {
         })
     }
 
+    /// A client whose calls belong together: the change tokens that its unary writes are answered with go into the session, and
+    /// its reads ask for data at least that new. Batches of an ingest are noted by hand, see [`Session::note`]. Answers never
+    /// come compressed.
+    #[must_use]
+    pub fn with_session(&self, session: Arc<Session>) -> Self {
+        Self {
+            transport: self.transport.clone().with_session(session),
+            compressed: false,
+        }
+    }
+
     /// The transport, for stubs that are not listed here (health, reflection).
     #[must_use]
     pub fn transport(&self) -> Transport {
@@ -191,6 +203,8 @@ stubs! {
     access: customer::access_service_client::AccessServiceClient;
     /// Tenants.
     tenants: customer::tenant_service_client::TenantServiceClient;
+    /// Exports, keys and erasures of the customer service.
+    privacy: customer::privacy_service_client::PrivacyServiceClient;
     /// Changes of the customer service.
     customer_changes: customer::change_service_client::ChangeServiceClient;
     /// Surveys.
@@ -201,6 +215,8 @@ stubs! {
     feedback_items: feedback::feedback_item_service_client::FeedbackItemServiceClient;
     /// Complaints.
     complaints: feedback::complaint_service_client::ComplaintServiceClient;
+    /// Exports and keys of the feedback service.
+    feedback_privacy: feedback::privacy_service_client::PrivacyServiceClient;
     /// Changes of the feedback service.
     feedback_changes: feedback::change_service_client::ChangeServiceClient;
     /// Scores.

@@ -3,6 +3,7 @@
 
 mod receipt;
 mod relabel;
+mod report;
 mod task;
 mod tombstone;
 
@@ -10,6 +11,7 @@ use regard_database::Engine;
 
 pub use receipt::{ALGORITHM, public_key, sign, text, verify};
 pub use relabel::{Pair, fresh, of_wire, to_wire};
+pub use report::report;
 pub use task::{Counts, Feeds, job, note};
 pub use tombstone::{bury, customer_erased, erased, record_erased};
 

@@ -31,6 +31,7 @@ fn to_batch(batch: &FeedBatch) -> Result<pb::WatchChangesResponse, Fault> {
         from_position: batch.from,
         to_position: batch.to,
         to_nonce: batch.to_nonce,
+        head_position: batch.head,
         changes: batch
             .changes
             .iter()

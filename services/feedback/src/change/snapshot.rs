@@ -11,6 +11,7 @@ use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
 
 use super::measures;
 use crate::complaint::{self, Complaint};
+use crate::erasure::Erasures;
 use crate::feedback_item::{self, FeedbackItem};
 use crate::history::{self, Kept, Part, Place};
 use crate::response::{self, Response};
@@ -26,6 +27,7 @@ pub(super) fn sources(surveys: &Surveys) -> Vec<Arc<dyn Source>> {
         all.push(Arc::new(Rows::<feedback_item::Entity>::of(part, surveys)));
         all.push(Arc::new(Rows::<complaint::Entity>::of(part, surveys)));
     }
+    all.push(Arc::new(Erasures));
     all
 }
 
@@ -189,6 +191,7 @@ impl<E: Tell> Source for Rows<E> {
                 occurred_at,
                 recorded_at,
                 measures,
+                trace: None,
             };
             rows.push((key(tenant, id, version), change));
         }

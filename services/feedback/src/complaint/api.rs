@@ -39,7 +39,7 @@ fn new_complaint(ids: &IdKey, complaint: Option<&pb::Complaint>) -> Result<NewCo
     })
 }
 
-fn to_complaint(complaint: Complaint) -> pb::Complaint {
+pub(crate) fn to_complaint(complaint: Complaint) -> pb::Complaint {
     let Complaint {
         id,
         version,

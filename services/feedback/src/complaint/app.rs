@@ -1,12 +1,14 @@
 //! What may be done with complaints: each operation is one transaction.
 
 use regard_database::{Answer, Change, Command, Database, Tx, Vault, Write};
+use regard_erasure::record_erased;
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Micros, RecordId, new_record_id};
 
 use super::domain::{Complaint, NewComplaint, Resolution, ResolveError, State};
 use super::{KIND, store};
 use crate::attempt::{Missed, answered, settle};
 use crate::change::measures;
+use crate::erasure::refuse;
 use crate::history::Place;
 
 /// A complaint and the token of the write; no token where nothing was written.
@@ -60,13 +62,15 @@ impl Complaints {
                 Some(key) => RecordId(ids.id(KIND, key)),
                 None => new_record_id(self.db.clock()),
             };
-            if let Some(stored) = store::get(&write, (&self.vault, caller.tenant), id, true).await? {
+            if let Some(stored) = store::get(&write, (&self.vault, caller.tenant), id, true).await?
+            {
                 if stored.content != new {
                     return Err(Fault::exists(KIND, id).into());
                 }
                 write.commit(vec![(KIND, id, stored.version)]).await?;
                 return Ok((stored, None));
             }
+            refuse(&self.db, &write, (KIND, id), new.customer).await?;
             let now = write.now();
             let complaint = Complaint {
                 id,
@@ -102,7 +106,10 @@ impl Complaints {
                 return Ok(repeat(&write, (&self.vault, caller), answer).await?);
             }
             let stored = store::get(&write, (&self.vault, caller.tenant), id, true).await?;
-            let stored = stored.ok_or_else(|| Fault::not_found(KIND, id))?;
+            let Some(stored) = stored else {
+                refuse(&self.db, &write, (KIND, id), None).await?;
+                return Err(Fault::not_found(KIND, id).into());
+            };
             regard_server::wire::check_etag(etag, KIND, id.0, stored.version)?;
             let before = ids.digest(KIND, &stored.bytes());
             let now = write.now();
@@ -168,7 +175,7 @@ async fn repeat(
     let (id, version) = answered(answer, KIND)?;
     let complaint = store::version(tx, (vault, caller.tenant), id, version).await?;
     Ok((
-        complaint.ok_or_else(|| Fault::not_found(KIND, id))?,
+        complaint.ok_or_else(|| record_erased(KIND, id))?,
         Some(answer.token.clone()),
     ))
 }

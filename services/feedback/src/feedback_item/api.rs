@@ -55,7 +55,7 @@ fn new_item(ids: &IdKey, item: Option<&pb::FeedbackItem>) -> Result<NewItem, Fau
     })
 }
 
-fn to_item(item: FeedbackItem) -> pb::FeedbackItem {
+pub(crate) fn to_item(item: FeedbackItem) -> pb::FeedbackItem {
     let FeedbackItem {
         id,
         version,

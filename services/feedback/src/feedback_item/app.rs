@@ -1,12 +1,14 @@
 //! What may be done with feedback items: each operation is one transaction.
 
 use regard_database::{Change, Command, Database, Vault};
+use regard_erasure::record_erased;
 use regard_types::{Caller, ChangeToken, Fault, IdKey, RecordId, new_record_id};
 
 use super::domain::{FeedbackItem, NewItem};
 use super::{KIND, store};
 use crate::attempt::{answered, settle};
 use crate::change::measures;
+use crate::erasure::refuse;
 use crate::history::Place;
 
 /// The feedback items of all tenants.
@@ -39,9 +41,10 @@ impl Items {
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
                 let (id, version) = answered(answer, KIND)?;
-                let item = store::version(&write, (&self.vault, caller.tenant), id, version).await?;
+                let item =
+                    store::version(&write, (&self.vault, caller.tenant), id, version).await?;
                 return Ok((
-                    item.ok_or_else(|| Fault::not_found(KIND, id))?,
+                    item.ok_or_else(|| record_erased(KIND, id))?,
                     Some(answer.token.clone()),
                 ));
             }
@@ -56,6 +59,7 @@ impl Items {
                 write.commit(vec![(KIND, id, stored.version)]).await?;
                 return Ok((stored, None));
             }
+            refuse(&self.db, &write, (KIND, id), new.customer).await?;
             let now = write.now();
             let item = FeedbackItem {
                 id,

@@ -1,5 +1,6 @@
 //! Schema steps, append-only: a step that was released never changes.
 
+mod erasure;
 mod records;
 
 use regard_database::Step;
@@ -7,5 +8,8 @@ use sea_orm_migration::MigrationTrait;
 
 /// All steps, in order.
 pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Step::boxed("feedback_1_records", records::up)]
+    vec![
+        Step::boxed("feedback_1_records", records::up),
+        Step::boxed("feedback_2_erasure", erasure::up),
+    ]
 }

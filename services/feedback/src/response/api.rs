@@ -8,7 +8,7 @@ use regard_server::wire::{
     Named, channel, etag, fit_rejected, micros, rejected, rejected_fields, required, source_key,
     timestamp, to_channel, to_source_key,
 };
-use regard_server::{Answers, MAX_VIOLATIONS, caller, command, ingest, status};
+use regard_server::{Answers, MAX_VIOLATIONS, caller, command, ingest, rows_came, status};
 use regard_types::{Caller, Fault, IdKey};
 use tonic::{Request, Status, Streaming};
 
@@ -54,7 +54,7 @@ fn new_response(
     })
 }
 
-fn to_response(response: Response) -> pb::Response {
+pub(crate) fn to_response(response: Response) -> pb::Response {
     let Response {
         id,
         version,
@@ -147,6 +147,8 @@ async fn take(
             .map(|(index, fault)| rejected(*index, fault)),
     );
     refused.sort_by_key(|row| row.index);
+    let (accepted, unchanged) = (done.accepted.into(), done.unchanged.into());
+    rows_came("responses", accepted, unchanged, refused.len());
     fit_rejected(&mut refused);
     Ok(pb::IngestResponsesResponse {
         result: Some(common::BatchResult {

@@ -1,10 +1,11 @@
 //! What may be done with responses. One response is a batch of one: the same checks, the same verdicts, the same writes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use regard_database::vault::Sealer;
 use regard_database::{Change, Command, Database, Tx, Vault, Write};
+use regard_erasure::{customer_erased, record_erased};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind, Micros, RecordId, new_record_id};
 
 use super::domain::{Known, NewResponse, Response, Verdict, judge, wrong_answers};
@@ -12,6 +13,7 @@ use super::store::NewVersion;
 use super::{KIND, store};
 use crate::attempt::{Missed, answered, settle};
 use crate::change::measures;
+use crate::erasure::gone;
 use crate::history::Place;
 use crate::survey::{KIND as SURVEY, State, Survey, Surveys};
 
@@ -59,6 +61,26 @@ enum Outcome {
         version: i64,
     },
     CustomerFixed,
+    CustomerErased,
+    RecordErased,
+}
+
+impl Outcome {
+    /// Why nothing of the row counts, if so.
+    fn refusal(self, row: &Row<'_>) -> Option<Fault> {
+        match self {
+            Self::Stored { .. } | Self::Unchanged { .. } => None,
+            Self::CustomerFixed => Some(customer_fixed(row.id)),
+            Self::CustomerErased => {
+                let id = row
+                    .content
+                    .customer
+                    .map_or_else(String::new, |c| c.to_string());
+                Some(customer_erased("response.customer", id))
+            }
+            Self::RecordErased => Some(record_erased(KIND, row.id)),
+        }
+    }
 }
 
 impl Responses {
@@ -92,7 +114,7 @@ impl Responses {
             }
             let row = self.checked(&ids, &surveys, &new)?;
             let (id, digest) = (row.id, row.digest);
-            let outcome = apply(&mut write, &sealer, std::slice::from_ref(&row)).await?;
+            let outcome = apply(&self.db, &mut write, &sealer, std::slice::from_ref(&row)).await?;
             match outcome.first() {
                 Some(Outcome::Stored {
                     version,
@@ -118,8 +140,11 @@ impl Responses {
                     write.commit(vec![(KIND, id, *version)]).await?;
                     Ok((stored, None))
                 }
-                Some(Outcome::CustomerFixed) => Err(customer_fixed(id).into()),
-                None => Err(Fault::bug("a response without an outcome").into()),
+                refused => {
+                    let fault = refused.and_then(|outcome| outcome.refusal(&row));
+                    let bug = || Fault::bug("a response without an outcome");
+                    Err(fault.unwrap_or_else(bug).into())
+                }
             }
         })
         .await
@@ -183,24 +208,29 @@ impl Responses {
         };
         let sealer = self.vault.sealer(caller.tenant).await?;
         let mut write = self.db.mutate(caller, command).await?;
-        let outcomes = apply(&mut write, &sealer, &taken).await?;
-        let mut refused = HashSet::new();
+        let outcomes = apply(&self.db, &mut write, &sealer, &taken).await?;
+        let mut refused = HashMap::new();
         for ((index, row), outcome) in indexes.into_iter().zip(&taken).zip(outcomes) {
             match outcome {
                 Outcome::Stored { .. } => batch.accepted += 1,
                 Outcome::Unchanged { .. } => batch.unchanged += 1,
-                Outcome::CustomerFixed => {
-                    refused.insert(row.id);
-                    batch.rejected.push((index, customer_fixed(row.id)));
+                refusal => {
+                    refused.insert(row.id, (refusal, row));
+                    batch
+                        .rejected
+                        .extend(refusal.refusal(row).map(|fault| (index, fault)));
                 }
             }
         }
         // A row that repeats another one of its batch shares its fate.
         for (index, id) in echoes {
-            if refused.contains(&id) {
-                batch.rejected.push((index, customer_fixed(id)));
-            } else {
-                batch.unchanged += 1;
+            match refused.get(&id) {
+                Some((refusal, row)) => {
+                    batch
+                        .rejected
+                        .extend(refusal.refusal(row).map(|fault| (index, fault)));
+                }
+                None => batch.unchanged += 1,
             }
         }
         if batch.accepted > 0 {
@@ -226,7 +256,7 @@ impl Responses {
         version: i64,
     ) -> Result<Response, Fault> {
         let found = store::version(tx, (&self.vault, caller.tenant), id, version).await?;
-        found.ok_or_else(|| Fault::not_found(KIND, id))
+        found.ok_or_else(|| record_erased(KIND, id))
     }
 
     /// The response with its id, digest and survey, if its answers are answers to that survey.
@@ -272,6 +302,7 @@ impl Responses {
 
 /// Writes what of the rows (no two of one id) is new; an outcome a row, in their order.
 async fn apply(
+    db: &Database,
     write: &mut Write,
     sealer: &Sealer,
     rows: &[Row<'_>],
@@ -290,6 +321,18 @@ async fn apply(
     let asked: Vec<_> = rows.iter().filter(differs).map(|row| row.id.0).collect();
     let former = store::former_digests(write, tenant, &asked).await?;
 
+    let mut asked: Vec<_> = rows
+        .iter()
+        .flat_map(|row| {
+            let new = row.content.key.is_some() && !heads.contains_key(&row.id.0);
+            let customer = row.content.customer.map(|customer| customer.0);
+            customer.into_iter().chain(new.then_some(row.id.0))
+        })
+        .collect();
+    asked.sort_unstable();
+    asked.dedup();
+    let gone = gone(db, write, &asked).await?;
+
     let mut outcomes = Vec::with_capacity(rows.len());
     let mut versions: Vec<(&Row<'_>, i64, i64, Micros)> = Vec::new();
     for row in rows {
@@ -301,6 +344,14 @@ async fn apply(
             seen: h.digest == row.digest || former.contains(&(row.id.0, row.digest)),
         });
         let (revision, customer) = (row.content.revision, row.content.customer);
+        if customer.is_some_and(|customer| gone.contains_key(&customer.0)) {
+            outcomes.push(Outcome::CustomerErased);
+            continue;
+        }
+        if gone.contains_key(&row.id.0) {
+            outcomes.push(Outcome::RecordErased);
+            continue;
+        }
         outcomes.push(match judge(known, revision, customer) {
             Verdict::New => {
                 versions.push((row, 1, revision, now));

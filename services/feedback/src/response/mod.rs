@@ -7,9 +7,10 @@ mod domain;
 mod domain_tests;
 mod store;
 
+pub(crate) use api::to_response;
 pub(crate) use app::Responses;
 pub(crate) use domain::{NewResponse, Response, measures};
-pub(crate) use store::Entity;
+pub(crate) use store::{Entity, version};
 
 /// What this noun is called in changes, ids and the audit.
 pub(crate) const KIND: &str = "response";
