@@ -13,6 +13,7 @@ use regard_types::Day;
 use tonic::Status;
 
 use crate::failure::usage;
+use crate::suite::LOCAL_KEY;
 
 /// Where the suite answers, and who calls.
 #[derive(Debug, Clone, Args)]
@@ -25,7 +26,7 @@ pub struct Server {
         default_value = "http://127.0.0.1:7400"
     )]
     server: String,
-    /// Key of the caller; none for the tenant "default" of a suite that allows it.
+    /// Key of the caller [default: for a suite on this machine, the key in its data folder, which acts in the tenant "default"].
     #[arg(long, value_name = "KEY", env = "REGARD_KEY", hide_env_values = true)]
     key: Option<String>,
     /// File that contains the key.
@@ -39,6 +40,14 @@ pub struct Server {
     /// File with a token (JWT) that names the caller, in the place of a key.
     #[arg(long, value_name = "FILE", env = "REGARD_TOKEN_FILE", conflicts_with_all = ["key", "key_file"])]
     token_file: Option<PathBuf>,
+    /// Data folder of a suite on this machine, where its key is found.
+    #[arg(
+        long = "data",
+        value_name = "FOLDER",
+        env = "REGARD_DATA__FOLDER",
+        default_value = "regard-data"
+    )]
+    data_folder: PathBuf,
     /// For https: PEM file of the authorities that the suite's certificate is believed by [default: those of browsers].
     #[arg(long, value_name = "FILE", env = "REGARD_CA_FILE")]
     ca_file: Option<PathBuf>,
@@ -75,7 +84,11 @@ impl Server {
                     .with_context(|| format!("--key-file: cannot read {}", path.display()))?;
                 Some(text.trim().to_owned())
             }
-            None => self.key.clone().filter(|key| !key.is_empty()),
+            None => self
+                .key
+                .clone()
+                .filter(|key| !key.is_empty())
+                .or_else(|| self.local_key()),
         };
         let options = Options {
             api_key,
@@ -84,6 +97,29 @@ impl Server {
             ..Options::default()
         };
         Ok(Client::connect(&self.server, &options).await?)
+    }
+
+    /// The key of the data folder, where nothing else says who calls; it never leaves this machine.
+    fn local_key(&self) -> Option<String> {
+        let named = self.token_file.is_some() || self.cert_file.is_some();
+        let here = |address: &str| {
+            let uri = address.trim().parse::<tonic::transport::Uri>().ok();
+            uri.and_then(|uri| {
+                uri.host()
+                    .map(|host| host.trim_matches(['[', ']']).to_owned())
+            })
+            .is_some_and(|host| {
+                host == "localhost"
+                    || host
+                        .parse::<std::net::IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            })
+        };
+        if named || !self.server.split(',').all(here) {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.data_folder.join(LOCAL_KEY)).ok()?;
+        Some(text.trim().to_owned())
     }
 
     /// Certificates count for https only; in the environment they may stand beside any address.

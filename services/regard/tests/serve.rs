@@ -251,10 +251,45 @@ fn services_run_apart() {
 }
 
 #[test]
+fn health_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(&["--data", &dir.path().join("data").display().to_string()]);
+    let at = served.address.clone();
+    assert_eq!(ok(&["health", "--server", &at]).trim(), "SERVING");
+    let scoring = ["health", "--service", "scoring", "--server", &at];
+    for _ in 0..200 {
+        if common::run(&scoring).status.success() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(ok(&scoring).trim(), "SERVING");
+    let (code, message) = fails(&["health", "--service", "nobody", "--server", &at]);
+    assert!(code == 1 && message.contains("nobody"), "{message}");
+    served.stop();
+    let (code, message) = fails(&["health", "--server", &at]);
+    assert!(
+        code == 1 && message.contains("no server answers"),
+        "{message}"
+    );
+}
+
+#[test]
 fn what_must_not_be_served_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().display().to_string();
     let (_, message) = fails(&["serve", "--data", &folder, "--listen", "0.0.0.0:0"]);
+    assert!(
+        message.contains("server.tls.cert_file") && message.contains("--insecure-plaintext"),
+        "{message}"
+    );
+    let open = [
+        "--set",
+        "identity.allow_default=true",
+        "--insecure-plaintext",
+    ];
+    let serve = ["serve", "--data", &folder, "--listen", "0.0.0.0:0"];
+    let (_, message) = fails(&[&serve[..], &open[..]].concat());
     assert!(
         message.contains("allow_default") && message.contains("--insecure-allow-default"),
         "{message}"

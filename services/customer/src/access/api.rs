@@ -77,16 +77,26 @@ fn to_access(tenant: TenantAccess) -> pb::TenantAccess {
 }
 
 impl AccessApi {
-    fn acting<T>(&self, request: &Request<T>, tenant: &str, permission: &str) -> Result<Caller, Fault> {
+    fn acting<T>(
+        &self,
+        request: &Request<T>,
+        tenant: &str,
+        permission: &str,
+    ) -> Result<Caller, Fault> {
         tenant::acting(&self.0, &caller_of(request)?, tenant, permission)
     }
 
-    async fn create(&self, request: Request<pb::CreateApiKeyRequest>) -> Result<pb::CreateApiKeyResponse, Fault> {
+    async fn create(
+        &self,
+        request: Request<pb::CreateApiKeyRequest>,
+    ) -> Result<pb::CreateApiKeyResponse, Fault> {
         let acting = self.acting(&request, &request.get_ref().tenant, "access.write")?;
         let request = request.into_inner();
         let wanted = wire::required("api_key", request.api_key.as_ref())?;
         let expires = wanted.expire_time.as_ref();
-        let expires = expires.map(|at| wire::micros("api_key.expire_time", at)).transpose()?;
+        let expires = expires
+            .map(|at| wire::micros("api_key.expire_time", at))
+            .transpose()?;
         let mut roles = wanted.roles.clone();
         let mut seen = std::collections::BTreeSet::new();
         roles.retain(|role| seen.insert(role.clone()));
@@ -104,10 +114,19 @@ impl AccessApi {
         })
     }
 
-    async fn list(&self, request: Request<pb::ListApiKeysRequest>) -> Result<pb::ListApiKeysResponse, Fault> {
+    async fn list(
+        &self,
+        request: Request<pb::ListApiKeysRequest>,
+    ) -> Result<pb::ListApiKeysResponse, Fault> {
         let acting = self.acting(&request, &request.get_ref().tenant, "access.read")?;
         let body = request.into_inner();
-        let page = Page::read(&acting, "ListApiKeys", &body, body.page_size, &body.page_token)?;
+        let page = Page::read(
+            &acting,
+            "ListApiKeys",
+            &body,
+            body.page_size,
+            &body.page_token,
+        )?;
         let after = match page.after.as_deref() {
             None => None,
             Some([KeyPart::Uuid(id)]) => Some(*id),
@@ -116,17 +135,27 @@ impl AccessApi {
         let mut keys = app::list(&self.0, &acting, after, page.size + 1).await?;
         let more = keys.len() > page.size;
         keys.truncate(page.size);
-        let next = keys.last().filter(|_| more).map(|last| page.next(&[KeyPart::Uuid(last.id.0)]));
+        let next = keys
+            .last()
+            .filter(|_| more)
+            .map(|last| page.next(&[KeyPart::Uuid(last.id.0)]));
         Ok(pb::ListApiKeysResponse {
-            api_keys: keys.iter().map(|key| to_key(key, &acting.tenant_name)).collect(),
+            api_keys: keys
+                .iter()
+                .map(|key| to_key(key, &acting.tenant_name))
+                .collect(),
             next_page_token: next.unwrap_or_default(),
         })
     }
 
-    async fn revoke(&self, request: Request<pb::RevokeApiKeyRequest>) -> Result<pb::RevokeApiKeyResponse, Fault> {
+    async fn revoke(
+        &self,
+        request: Request<pb::RevokeApiKeyRequest>,
+    ) -> Result<pb::RevokeApiKeyResponse, Fault> {
         let acting = self.acting(&request, &request.get_ref().tenant, "access.write")?;
         let request = request.into_inner();
-        let id = RecordId::parse(&request.id).map_err(|error| Fault::invalid("id", error.to_string()))?;
+        let id = RecordId::parse(&request.id)
+            .map_err(|error| Fault::invalid("id", error.to_string()))?;
         let command = command(&request, "RevokeApiKey");
         let done = app::revoke(&self.0, &acting, command, id, &request.etag).await?;
         Ok(pb::RevokeApiKeyResponse {
@@ -135,7 +164,10 @@ impl AccessApi {
         })
     }
 
-    async fn apply(&self, request: Request<pb::ApplyRoleRequest>) -> Result<pb::ApplyRoleResponse, Fault> {
+    async fn apply(
+        &self,
+        request: Request<pb::ApplyRoleRequest>,
+    ) -> Result<pb::ApplyRoleResponse, Fault> {
         let acting = self.acting(&request, &request.get_ref().tenant, "access.write")?;
         let request = request.into_inner();
         let wanted = wire::required("role", request.role.as_ref())?;
@@ -152,29 +184,47 @@ impl AccessApi {
         })
     }
 
-    async fn roles(&self, request: Request<pb::ListRolesRequest>) -> Result<pb::ListRolesResponse, Fault> {
+    async fn roles(
+        &self,
+        request: Request<pb::ListRolesRequest>,
+    ) -> Result<pb::ListRolesResponse, Fault> {
         let acting = self.acting(&request, &request.get_ref().tenant, "access.read")?;
         let body = request.into_inner();
-        let page = Page::read(&acting, "ListRoles", &body, body.page_size, &body.page_token)?;
+        let page = Page::read(
+            &acting,
+            "ListRoles",
+            &body,
+            body.page_size,
+            &body.page_token,
+        )?;
         let after = match page.after.as_deref() {
             None => "",
             Some([KeyPart::Text(name)]) => name.as_str(),
             Some(_) => return Err(page::invalid()),
         };
         let own = role::list(&self.0, &acting).await?;
-        let all = own.iter().map(to_role).chain(shipped::shipped().iter().map(of_regard));
+        let all = own
+            .iter()
+            .map(to_role)
+            .chain(shipped::shipped().iter().map(of_regard));
         let mut roles: Vec<_> = all.filter(|role| role.name.as_str() > after).collect();
         roles.sort_by(|a, b| a.name.cmp(&b.name));
         let more = roles.len() > page.size;
         roles.truncate(page.size);
-        let next = roles.last().filter(|_| more).map(|last| page.next(&[KeyPart::Text(last.name.clone())]));
+        let next = roles
+            .last()
+            .filter(|_| more)
+            .map(|last| page.next(&[KeyPart::Text(last.name.clone())]));
         Ok(pb::ListRolesResponse {
             roles,
             next_page_token: next.unwrap_or_default(),
         })
     }
 
-    async fn delete(&self, request: Request<pb::DeleteRoleRequest>) -> Result<pb::DeleteRoleResponse, Fault> {
+    async fn delete(
+        &self,
+        request: Request<pb::DeleteRoleRequest>,
+    ) -> Result<pb::DeleteRoleResponse, Fault> {
         let acting = self.acting(&request, &request.get_ref().tenant, "access.write")?;
         let request = request.into_inner();
         let command = command(&request, "DeleteRole");
@@ -185,10 +235,15 @@ impl AccessApi {
         })
     }
 
-    async fn verify(&self, request: &pb::VerifyApiKeyRequest) -> Result<pb::VerifyApiKeyResponse, Fault> {
+    async fn verify(
+        &self,
+        request: &pb::VerifyApiKeyRequest,
+    ) -> Result<pb::VerifyApiKeyResponse, Fault> {
         let digest = <[u8; 32]>::try_from(&*request.digest);
         let digest = digest.map_err(|_| Fault::invalid("digest", "must be 32 bytes long"))?;
-        let verdict = StoreDirectory(Arc::clone(&self.0)).api_key(&request.prefix, digest).await?;
+        let verdict = StoreDirectory(Arc::clone(&self.0))
+            .api_key(&request.prefix, digest)
+            .await?;
         let verdict = verdict.map(|verdict| pb::ApiKeyVerdict {
             name: verdict.name,
             roles: verdict.roles,
@@ -205,7 +260,10 @@ impl AccessService for AccessApi {
         &self,
         request: Request<pb::CreateApiKeyRequest>,
     ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
-        self.create(request).await.map(Response::new).map_err(status)
+        self.create(request)
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn list_api_keys(
@@ -219,7 +277,10 @@ impl AccessService for AccessApi {
         &self,
         request: Request<pb::RevokeApiKeyRequest>,
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
-        self.revoke(request).await.map(Response::new).map_err(status)
+        self.revoke(request)
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn apply_role(
@@ -240,14 +301,20 @@ impl AccessService for AccessApi {
         &self,
         request: Request<pb::DeleteRoleRequest>,
     ) -> Result<Response<pb::DeleteRoleResponse>, Status> {
-        self.delete(request).await.map(Response::new).map_err(status)
+        self.delete(request)
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn verify_api_key(
         &self,
         request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
-        self.verify(request.get_ref()).await.map(Response::new).map_err(status)
+        self.verify(request.get_ref())
+            .await
+            .map(Response::new)
+            .map_err(status)
     }
 
     async fn get_tenant_access(
@@ -255,7 +322,10 @@ impl AccessService for AccessApi {
         request: Request<pb::GetTenantAccessRequest>,
     ) -> Result<Response<pb::GetTenantAccessResponse>, Status> {
         let directory = StoreDirectory(Arc::clone(&self.0));
-        let found = directory.tenant(&request.get_ref().tenant).await.map_err(status)?;
+        let found = directory
+            .tenant(&request.get_ref().tenant)
+            .await
+            .map_err(status)?;
         Ok(Response::new(pb::GetTenantAccessResponse {
             tenant: found.map(to_access),
         }))

@@ -57,7 +57,8 @@ async fn try_create(
     if let Some(answer) = write.repeated() {
         let key = answered(&write, tenant, answer).await?;
         // The seed is kept for as long as the answer: so a lost answer does not lose the key.
-        let seed = Seed::of(&answer.records).ok_or_else(|| Fault::bug("an answer without its seed"))?;
+        let seed =
+            Seed::of(&answer.records).ok_or_else(|| Fault::bug("an answer without its seed"))?;
         let secret = seed.key(&ids, key.id);
         return Ok(Written {
             value: Shown { key, secret },
@@ -68,7 +69,10 @@ async fn try_create(
     grant(&write, caller, &new.roles).await?;
     let now = write.now();
     if new.expires.is_some_and(|end| end <= now) {
-        return Err(Fault::invalid("api_key.expire_time", "must lie in the future"));
+        return Err(Fault::invalid(
+            "api_key.expire_time",
+            "must lie in the future",
+        ));
     }
     let (id, seed) = (new_record_id(core.db.clock()), Seed::new());
     let secret = seed.key(&ids, id);
@@ -76,19 +80,28 @@ async fn try_create(
         id,
         name: new.name.clone(),
         roles: new.roles.clone(),
-        prefix: secret.get(..regard_server::identity::API_KEY_PREFIX).unwrap_or_default().to_owned(),
+        prefix: secret
+            .get(..regard_server::identity::API_KEY_PREFIX)
+            .unwrap_or_default()
+            .to_owned(),
         digest: digest(&secret),
         expires: new.expires,
         revoked: None,
         creator: caller.name.to_string(),
         head: Head::first(now),
     };
-    store::insert_key(&write, tenant, &key).await.map_err(lost)?;
+    store::insert_key(&write, tenant, &key)
+        .await
+        .map_err(lost)?;
     let after = ids.digest(KIND, &key.bytes());
     write.audit("api_key.create", id, None, Some(after));
     let records = std::iter::once((KIND, id, 1)).chain(seed.records());
     let kept = write.commit(records.collect()).await?;
-    let secret = if kept.is_some() { secret } else { String::new() };
+    let secret = if kept.is_some() {
+        secret
+    } else {
+        String::new()
+    };
     Ok(Written {
         value: Shown { key, secret },
         token: kept,
@@ -111,7 +124,8 @@ async fn grant(tx: &Tx, caller: &Caller, roles: &[String]) -> Result<(), Fault> 
             (Some(role), _) => (&role.permissions, role.all_tenants),
             (None, Some(patterns)) => (patterns, false),
             (None, None) => {
-                let why = "must be a role of Regard or of the tenant; ListRoles tells which there are";
+                let why =
+                    "must be a role of Regard or of the tenant; ListRoles tells which there are";
                 return Err(Fault::invalid(format!("api_key.roles[{index}]"), why));
             }
         };
@@ -124,7 +138,9 @@ async fn answered(tx: &Tx, tenant: TenantId, answer: &Answer) -> Result<ApiKey, 
     let first = answer.records.first().filter(|(kind, ..)| kind == KIND);
     let (_, id, version) = first.ok_or_else(|| Fault::bug("an answer without its key"))?;
     let key = store::key(tx, tenant, *id, false).await?;
-    Ok(key.ok_or_else(|| Fault::bug("an answer's key is gone"))?.at(*version))
+    Ok(key
+        .ok_or_else(|| Fault::bug("an answer's key is gone"))?
+        .at(*version))
 }
 
 /// A page of keys, with one more where there is a next page.
@@ -174,9 +190,14 @@ async fn try_revoke(
     if before.revoked.is_none() {
         key.revoked = Some(write.now());
         key.head = before.head.next(write.now());
-        store::revoke(&write, caller.tenant, &key).await.map_err(lost)?;
+        store::revoke(&write, caller.tenant, &key)
+            .await
+            .map_err(lost)?;
         let ids = core.db.ids(caller.tenant);
-        let (was, is) = (ids.digest(KIND, &before.bytes()), ids.digest(KIND, &key.bytes()));
+        let (was, is) = (
+            ids.digest(KIND, &before.bytes()),
+            ids.digest(KIND, &key.bytes()),
+        );
         write.audit("api_key.revoke", id, Some(was), Some(is));
     }
     let token = write.commit(vec![(KIND, id, key.head.version)]).await?;

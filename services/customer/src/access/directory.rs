@@ -32,7 +32,8 @@ impl Directory for StoreDirectory {
         let tx = self.0.db.read_system().await?;
         let found = store::by_prefix(&tx, prefix).await?;
         let now = self.0.db.now();
-        let Some((tenant, key)) = found.filter(|(_, key)| key.digest == digest && key.holds(now)) else {
+        let Some((tenant, key)) = found.filter(|(_, key)| key.digest == digest && key.holds(now))
+        else {
             return Ok(None);
         };
         let Some(tenant) = self.access(&tx, tenant).await? else {

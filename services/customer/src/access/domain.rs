@@ -126,7 +126,10 @@ impl Seed {
         let mut bytes = id.0.as_bytes().to_vec();
         bytes.extend(self.0.iter().flat_map(|part| *part.as_bytes()));
         let look_up = ids.digest("api key look-up", &bytes);
-        let letters = look_up.iter().take(12).filter_map(|byte| LETTERS.get(usize::from(byte & 31)));
+        let letters = look_up
+            .iter()
+            .take(12)
+            .filter_map(|byte| LETTERS.get(usize::from(byte & 31)));
         let prefix: String = letters.map(|letter| char::from(*letter)).collect();
         let secret = URL_SAFE_NO_PAD.encode(ids.digest("api key secret", &bytes));
         format!("rgd_{prefix}_{secret}")
@@ -149,10 +152,15 @@ pub fn may_grant<'a>(
         let fault = Fault::new(regard_types::Kind::Denied, "PERMISSION_DENIED", message);
         return Err(fault.meta("permission", "access.write"));
     }
-    match permissions.into_iter().find(|permission| !caller.may(permission)) {
+    match permissions
+        .into_iter()
+        .find(|permission| !caller.may(permission))
+    {
         None => Ok(()),
         Some(lacking) => {
-            let message = format!("the caller may not give away the permission {lacking}, which it lacks itself");
+            let message = format!(
+                "the caller may not give away the permission {lacking}, which it lacks itself"
+            );
             let fault = Fault::new(regard_types::Kind::Denied, "PERMISSION_DENIED", message);
             Err(fault.meta("permission", lacking))
         }
@@ -171,10 +179,20 @@ mod tests {
         let ids = |secret| IdSecret([secret; 32]).tenant(TenantId(Uuid::from_u128(1)));
         let (seed, id) = (Seed::new(), RecordId(Uuid::from_u128(2)));
         let key = seed.key(&ids(7), id);
-        assert_eq!((key.len(), key.get(..4), key.as_bytes()[16]), (60, Some("rgd_"), b'_'));
-        assert!(key[4..16].bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)));
+        assert_eq!(
+            (key.len(), key.get(..4), key.as_bytes()[16]),
+            (60, Some("rgd_"), b'_')
+        );
+        assert!(
+            key[4..16]
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+        );
         assert_eq!(seed.key(&ids(7), id), key);
-        let records: Vec<_> = seed.records().map(|(k, id, v)| (k.to_owned(), id, v)).collect();
+        let records: Vec<_> = seed
+            .records()
+            .map(|(k, id, v)| (k.to_owned(), id, v))
+            .collect();
         assert_eq!(Seed::of(&records).unwrap().key(&ids(7), id), key);
         assert!(Seed::of(&records[..2]).is_none());
         for other in [

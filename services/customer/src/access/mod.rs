@@ -9,3 +9,5 @@ mod store;
 
 pub use api::AccessApi;
 pub use directory::StoreDirectory;
+#[cfg(test)]
+pub use domain::digest;

@@ -43,11 +43,18 @@ pub async fn apply(
     etag: &str,
 ) -> Result<Written<Role>, Fault> {
     if shipped::role(&new.name).is_some() {
-        let message = format!("the role {} is one that Regard brings; choose another name", new.name);
+        let message = format!(
+            "the role {} is one that Regard brings; choose another name",
+            new.name
+        );
         let fault = Fault::new(Kind::Exists, "RECORD_EXISTS", message);
         return Err(fault.meta("resource", KIND).meta("id", &new.name));
     }
-    if let Some(index) = new.permissions.iter().position(|one| !shipped::is_declared(one)) {
+    if let Some(index) = new
+        .permissions
+        .iter()
+        .position(|one| !shipped::is_declared(one))
+    {
         let why = "must be a permission that some RPC declares, such as order.read or order.*";
         return Err(Fault::invalid(format!("role.permissions[{index}]"), why));
     }
@@ -81,7 +88,9 @@ async fn try_apply(
     }
     if live.is_none() && store::roles(&write, tenant).await?.len() >= MOST {
         let message = format!("the tenant has {MOST} roles, which is the most; delete one first");
-        return Err(Fault::wrong_state("full", message).meta("resource", KIND).meta("id", id));
+        return Err(Fault::wrong_state("full", message)
+            .meta("resource", KIND)
+            .meta("id", id));
     }
     let role = Role {
         id,
@@ -118,7 +127,9 @@ pub async fn delete(
 ) -> Result<Written<Role>, Fault> {
     if shipped::role(name).is_some() {
         let message = format!("the role {name} is one that Regard brings; it cannot be deleted");
-        return Err(Fault::wrong_state("shipped", message).meta("resource", KIND).meta("id", name));
+        return Err(Fault::wrong_state("shipped", message)
+            .meta("resource", KIND)
+            .meta("id", name));
     }
     again(|| try_delete(core, caller, command, name, etag)).await
 }
@@ -136,7 +147,9 @@ async fn try_delete(
         return answered(&write, tenant, answer).await;
     }
     let id = id(core, tenant, name);
-    let before = store::role(&write, tenant, id, true).await?.filter(|role| !role.ended);
+    let before = store::role(&write, tenant, id, true)
+        .await?
+        .filter(|role| !role.ended);
     let before = before.ok_or_else(|| Fault::not_found(KIND, name))?;
     check_etag(etag, id, Some(&before))?;
     let role = Role {
@@ -160,7 +173,12 @@ async fn put(
     store::write_role(write, tenant, role).await.map_err(lost)?;
     let ids = core.db.ids(tenant);
     let before = before.map(|role| ids.digest(KIND, &role.bytes()));
-    write.audit(action, role.id, before, Some(ids.digest(KIND, &role.bytes())));
+    write.audit(
+        action,
+        role.id,
+        before,
+        Some(ids.digest(KIND, &role.bytes())),
+    );
     Ok(())
 }
 

@@ -12,7 +12,10 @@ const KEY: &str =
     "id, version, created, updated, name, roles, prefix, digest, expires, revoked, creator";
 
 fn words(text: &str) -> Vec<String> {
-    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split(' ')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn read_key(row: &Row) -> Result<ApiKey, StoreError> {
@@ -43,10 +46,17 @@ fn locked(tx: &Tx) -> &'static str {
 }
 
 /// A key; locked, where it is to be changed.
-pub async fn key(tx: &Tx, tenant: TenantId, id: RecordId, lock: bool) -> Result<Option<ApiKey>, StoreError> {
+pub async fn key(
+    tx: &Tx,
+    tenant: TenantId,
+    id: RecordId,
+    lock: bool,
+) -> Result<Option<ApiKey>, StoreError> {
     let tail = if lock { locked(tx) } else { "" };
     let sql = format!("SELECT {KEY} FROM api_key WHERE tenant = $1 AND id = $2{tail}");
-    let row = tx.fetch_one(sql, vec![tenant.0.into(), id.0.into()]).await?;
+    let row = tx
+        .fetch_one(sql, vec![tenant.0.into(), id.0.into()])
+        .await?;
     row.map(|row| read_key(&row)).transpose()
 }
 
@@ -57,9 +67,14 @@ pub async fn keys(
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = format!("SELECT {KEY} FROM api_key WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3");
+    let sql =
+        format!("SELECT {KEY} FROM api_key WHERE tenant = $1 AND id > $2 ORDER BY id LIMIT $3");
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let values = vec![tenant.0.into(), after.unwrap_or(Uuid::nil()).into(), limit.into()];
+    let values = vec![
+        tenant.0.into(),
+        after.unwrap_or(Uuid::nil()).into(),
+        limit.into(),
+    ];
     let rows = tx.fetch(sql, values).await?;
     rows.iter().map(read_key).collect()
 }
@@ -68,7 +83,8 @@ pub async fn keys(
 pub async fn by_prefix(tx: &Tx, prefix: &str) -> Result<Option<(TenantId, ApiKey)>, StoreError> {
     let sql = format!("SELECT {KEY}, tenant FROM api_key WHERE prefix = $1");
     let row = tx.fetch_one(sql, vec![prefix.into()]).await?;
-    row.map(|row| Ok((TenantId(row.get(11)?), read_key(&row)?))).transpose()
+    row.map(|row| Ok((TenantId(row.get(11)?), read_key(&row)?)))
+        .transpose()
 }
 
 /// Stores a new key.
@@ -128,21 +144,35 @@ fn read_role(row: &Row) -> Result<Role, StoreError> {
 }
 
 /// A role, deleted ones too; locked, where it is to be changed.
-pub async fn role(tx: &Tx, tenant: TenantId, id: RecordId, lock: bool) -> Result<Option<Role>, StoreError> {
+pub async fn role(
+    tx: &Tx,
+    tenant: TenantId,
+    id: RecordId,
+    lock: bool,
+) -> Result<Option<Role>, StoreError> {
     let tail = if lock { locked(tx) } else { "" };
     let sql = format!("SELECT {ROLE} FROM access_role WHERE tenant = $1 AND id = $2{tail}");
-    let row = tx.fetch_one(sql, vec![tenant.0.into(), id.0.into()]).await?;
+    let row = tx
+        .fetch_one(sql, vec![tenant.0.into(), id.0.into()])
+        .await?;
     row.map(|row| read_role(&row)).transpose()
 }
 
 /// A version of a role.
-pub async fn role_version(tx: &Tx, tenant: TenantId, id: RecordId, version: i64) -> Result<Role, StoreError> {
+pub async fn role_version(
+    tx: &Tx,
+    tenant: TenantId,
+    id: RecordId,
+    version: i64,
+) -> Result<Role, StoreError> {
     if let Some(role) = role(tx, tenant, id, false).await?
         && role.head.version == version
     {
         return Ok(role);
     }
-    let sql = format!("SELECT {ROLE} FROM access_role_history WHERE tenant = $1 AND id = $2 AND version = $3");
+    let sql = format!(
+        "SELECT {ROLE} FROM access_role_history WHERE tenant = $1 AND id = $2 AND version = $3"
+    );
     let values: Vec<Value> = vec![tenant.0.into(), id.0.into(), version.into()];
     let row = tx.fetch_one(sql, values).await?;
     read_role(&row.ok_or(StoreError::Missing)?)
@@ -156,7 +186,10 @@ pub async fn roles(tx: &Tx, tenant: TenantId) -> Result<Vec<Role>, StoreError> {
 }
 
 /// Their permissions by name.
-pub async fn granted(tx: &Tx, tenant: TenantId) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+pub async fn granted(
+    tx: &Tx,
+    tenant: TenantId,
+) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
     let roles = roles(tx, tenant).await?.into_iter();
     Ok(roles.map(|role| (role.name, role.permissions)).collect())
 }
@@ -197,7 +230,10 @@ pub async fn write_role(tx: &Tx, tenant: TenantId, role: &Role) -> Result<(), St
 }
 
 /// A tenant's name and limits.
-pub async fn tenant(tx: &Tx, tenant: TenantId) -> Result<Option<(String, CallerLimits)>, StoreError> {
+pub async fn tenant(
+    tx: &Tx,
+    tenant: TenantId,
+) -> Result<Option<(String, CallerLimits)>, StoreError> {
     let sql = "SELECT name, requests_per_second, burst FROM tenant WHERE tenant = $1 AND id = $1";
     let Some(row) = tx.fetch_one(sql, vec![tenant.0.into()]).await? else {
         return Ok(None);

@@ -88,12 +88,21 @@ async fn a_person_goes_and_the_measures_stay(store: TestStore) {
     client.person("bob").await;
     client.merged("ada", "ada-2").await;
     client
-        .ingest(vec![row("1", "ada", 500), row("2", "ada-2", 700), row("3", "bob", 900)])
+        .ingest(vec![
+            row("1", "ada", 500),
+            row("2", "ada-2", 700),
+            row("3", "bob", 900),
+        ])
         .await;
     client.ingest(vec![row("1", "ada", 600)]).await;
     client.refunded("r", "ada", "1").await;
     let sums = "SELECT CAST(sum(gross) AS bigint) FROM sales_order";
-    let before = (world.count(sums).await, world.count("SELECT count(*) FROM sales_order_history").await);
+    let before = (
+        world.count(sums).await,
+        world
+            .count("SELECT count(*) FROM sales_order_history")
+            .await,
+    );
 
     let dry = pb::ErasePersonalDataRequest {
         customer: Some(customer_ref("ada-2")),
@@ -115,7 +124,12 @@ async fn a_person_goes_and_the_measures_stay(store: TestStore) {
     assert_eq!(world.count(keys).await, 1);
     let orders = "SELECT count(*) FROM sales_order WHERE key_external IS NOT NULL";
     assert_eq!(world.count(orders).await, 1);
-    let after = (world.count(sums).await, world.count("SELECT count(*) FROM sales_order_history").await);
+    let after = (
+        world.count(sums).await,
+        world
+            .count("SELECT count(*) FROM sales_order_history")
+            .await,
+    );
     assert_eq!(after, before);
     // All that was Ada's hangs together under the new ids.
     let joined = "SELECT count(*) FROM sales_order o JOIN customer c ON c.tenant = o.tenant AND c.id = o.customer";
@@ -146,7 +160,11 @@ async fn a_person_goes_and_the_measures_stay(store: TestStore) {
         ..pb::ListCustomersRequest::default()
     };
     let listed = client.customers.list_customers(request).await.unwrap();
-    assert_eq!(listed.into_inner().customers.len(), 1, "Bob has the same address here");
+    assert_eq!(
+        listed.into_inner().customers.len(),
+        1,
+        "Bob has the same address here"
+    );
 }
 
 async fn what_names_the_person_is_refused(store: TestStore) {
@@ -200,37 +218,60 @@ async fn what_names_the_person_is_refused(store: TestStore) {
 
     // A resend of everything rejects what is the person's, and nothing else.
     let result = client
-        .ingest(vec![row("1", "ada", 500), row("9", "bob", 100), row("8", "ada", 1)])
+        .ingest(vec![
+            row("1", "ada", 500),
+            row("9", "bob", 100),
+            row("8", "ada", 1),
+        ])
         .await;
     assert_eq!(counts(&result), (1, 0, 2));
-    let reasons: BTreeSet<_> = rejected(&result).into_iter().map(|(_, reason)| reason).collect();
-    assert_eq!(reasons, BTreeSet::from([common::ErrorReason::CustomerErased]));
+    let reasons: BTreeSet<_> = rejected(&result)
+        .into_iter()
+        .map(|(_, reason)| reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        BTreeSet::from([common::ErrorReason::CustomerErased])
+    );
     let rows = ["ada", "bob"].map(|name| pb::CustomerRow {
         customer: Some(person(name)),
         revision: 0,
     });
     let result = client.ingest_customers(rows.to_vec()).await;
     assert_eq!(counts(&result), (0, 1, 1));
-    assert_eq!(rejected(&result), [(0, common::ErrorReason::CustomerErased)]);
+    assert_eq!(
+        rejected(&result),
+        [(0, common::ErrorReason::CustomerErased)]
+    );
     // Many rows at once take another way.
     let many = (0..50).map(|n| row(&format!("m{n}"), if n % 2 == 0 { "ada" } else { "bob" }, 5));
     let result = client.ingest(many.collect()).await;
     assert_eq!(counts(&result), (25, 0, 25));
-    assert_eq!(world.count("SELECT count(*) FROM customer_identity").await, 1);
+    assert_eq!(
+        world.count("SELECT count(*) FROM customer_identity").await,
+        1
+    );
 
     let request = pb::ErasePersonalDataRequest {
         customer: Some(customer_ref("never-seen")),
         reason: "request".to_owned(),
         ..pb::ErasePersonalDataRequest::default()
     };
-    let status = client.privacy.erase_personal_data(request.clone()).await.unwrap_err();
+    let status = client
+        .privacy
+        .erase_personal_data(request.clone())
+        .await
+        .unwrap_err();
     assert_eq!(reason(&status, Code::NotFound), "CUSTOMER_UNKNOWN");
     let request = pb::ErasePersonalDataRequest {
         include_unknown: true,
         ..request
     };
     client.privacy.erase_personal_data(request).await.unwrap();
-    let status = client.record(order("7", "never-seen", 5, 0)).await.unwrap_err();
+    let status = client
+        .record(order("7", "never-seen", 5, 0))
+        .await
+        .unwrap_err();
     assert_eq!(erased(status), "CUSTOMER_ERASED");
     // Another tenant's customers of the same keys are other people.
     let mut operator = world.operator();
@@ -270,13 +311,26 @@ async fn an_erasure_is_told_in_the_feed_and_in_a_snapshot(store: TestStore) {
         kinds: vec!["erasure".to_owned()],
         ..pb::WatchChangesRequest::default()
     };
-    let mut stream = operator.changes.watch_changes(request).await.unwrap().into_inner();
+    let mut stream = operator
+        .changes
+        .watch_changes(request)
+        .await
+        .unwrap()
+        .into_inner();
     let erasure = loop {
         let message = stream.message().await.unwrap().unwrap();
         let found = told(&message.changes);
-        assert_eq!(found.len(), message.changes.len(), "only what was asked for");
+        assert_eq!(
+            found.len(),
+            message.changes.len(),
+            "only what was asked for"
+        );
         if let Some(erasure) = found.into_iter().next() {
-            let head = erasure.heads.iter().find(|h| h.lane == message.lane).unwrap();
+            let head = erasure
+                .heads
+                .iter()
+                .find(|h| h.lane == message.lane)
+                .unwrap();
             assert!(head.position >= message.to_position);
             break erasure;
         }
@@ -285,11 +339,20 @@ async fn an_erasure_is_told_in_the_feed_and_in_a_snapshot(store: TestStore) {
     assert_eq!(erasure.customers.len(), 1);
     assert_eq!(erasure.customers[0].old_id, old.id);
     assert_eq!(erasure.records.len(), 20);
-    let new: BTreeSet<&str> = erasure.records.iter().map(|pair| pair.new_id.as_str()).collect();
+    let new: BTreeSet<&str> = erasure
+        .records
+        .iter()
+        .map(|pair| pair.new_id.as_str())
+        .collect();
     assert_eq!(new.len(), 20);
 
     let request = pb::SnapshotChangesRequest::default();
-    let mut stream = operator.changes.snapshot_changes(request).await.unwrap().into_inner();
+    let mut stream = operator
+        .changes
+        .snapshot_changes(request)
+        .await
+        .unwrap()
+        .into_inner();
     let mut changes = Vec::new();
     while let Some(message) = stream.message().await.unwrap() {
         changes.extend(message.changes);
@@ -336,11 +399,19 @@ async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
     };
     let foreign = sign(&IdSecret([8; 32]), id, part("feedback")).unwrap();
     for bad in [forged, foreign, part("reporting")] {
-        let status = operator.privacy.report_erasure(report(bad)).await.unwrap_err();
+        let status = operator
+            .privacy
+            .report_erasure(report(bad))
+            .await
+            .unwrap_err();
         assert_eq!(reason(&status, Code::InvalidArgument), "FIELD_INVALID");
     }
     for service in ["scoring", "feedback", "feedback"] {
-        operator.privacy.report_erasure(report(part(service))).await.unwrap();
+        operator
+            .privacy
+            .report_erasure(report(part(service)))
+            .await
+            .unwrap();
     }
     // This service's own account comes by itself, once its disk is clear.
     let done = loop {
@@ -351,14 +422,22 @@ async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
         assert!(now.complete_time.is_none() && now.pending == ["customer"]);
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
-    let services: Vec<&str> = done.parts.iter().map(|part| part.service.as_str()).collect();
+    let services: Vec<&str> = done
+        .parts
+        .iter()
+        .map(|part| part.service.as_str())
+        .collect();
     assert_eq!(services, ["customer", "feedback", "scoring"]);
     for part in &done.parts {
         assert!(verify(id, part));
         assert_eq!(part.public_key, public_key(secret, &part.service).unwrap());
     }
     let own = &done.parts[0];
-    let identity = own.tables.iter().find(|t| t.table == "customer_identity").unwrap();
+    let identity = own
+        .tables
+        .iter()
+        .find(|t| t.table == "customer_identity")
+        .unwrap();
     assert_eq!((identity.removed, identity.relabelled), (1, 0));
     assert_eq!(world.count("SELECT count(*) FROM erasure_pair").await, 0);
 
@@ -366,9 +445,17 @@ async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
         state: state.into(),
         ..pb::ListErasuresRequest::default()
     };
-    let complete = client.privacy.list_erasures(list(common::ErasureState::Complete)).await.unwrap();
+    let complete = client
+        .privacy
+        .list_erasures(list(common::ErasureState::Complete))
+        .await
+        .unwrap();
     assert_eq!(complete.into_inner().erasures, [done]);
-    let running = client.privacy.list_erasures(list(common::ErasureState::Running)).await.unwrap();
+    let running = client
+        .privacy
+        .list_erasures(list(common::ErasureState::Running))
+        .await
+        .unwrap();
     assert!(running.into_inner().erasures.is_empty());
 }
 
@@ -388,7 +475,10 @@ async fn nothing_stays_under_an_old_id_while_others_write(store: TestStore) {
                         match client.record(order).await {
                             Ok(_) => accepted += 1,
                             Err(status) => {
-                                assert_eq!(reason(&status, Code::FailedPrecondition), "CUSTOMER_ERASED");
+                                assert_eq!(
+                                    reason(&status, Code::FailedPrecondition),
+                                    "CUSTOMER_ERASED"
+                                );
                                 refused += 1;
                             }
                         }
@@ -424,8 +514,18 @@ async fn nothing_stays_under_an_old_id_while_others_write(store: TestStore) {
     let id = Uuid::try_parse(&old.id).unwrap();
     let row = tx.fetch_one(sql, vec![id.into()]).await.unwrap().unwrap();
     assert_eq!(row.get::<i64>(0).unwrap(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM sales_order WHERE key_external IS NOT NULL").await, 0);
-    assert_eq!(world.count("SELECT count(DISTINCT customer) FROM sales_order").await, 1);
+    assert_eq!(
+        world
+            .count("SELECT count(*) FROM sales_order WHERE key_external IS NOT NULL")
+            .await,
+        0
+    );
+    assert_eq!(
+        world
+            .count("SELECT count(DISTINCT customer) FROM sales_order")
+            .await,
+        1
+    );
     // The feed's changes under the old id lie before the heads noted.
     let sql = "SELECT count(*) FROM change c WHERE c.customer = $1 AND c.kind <> 'erasure' AND EXISTS \
                (SELECT 1 FROM change e WHERE e.kind = 'erasure' AND e.lane = c.lane AND e.position < c.position)";

@@ -14,8 +14,8 @@ use crate::suite::{Start, Suite, Which, runtime};
 /// Arguments of `regard serve`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without settings everything lies in the data folder: one SQLite file a service, the cache in the process, and \
-the secret from which ids follow. `regard config` shows all settings."
+    after_help = "Without settings everything lies in the data folder: one SQLite file a service, the cache in the process, \
+the secrets, and the key by which the commands of this machine are known (local-key). `regard config` shows all settings."
 )]
 pub struct Serve {
     /// Services of this process [default: all].
@@ -33,6 +33,10 @@ pub struct Serve {
     /// "default".
     #[arg(long)]
     insecure_allow_default: bool,
+    /// Let callers come from other machines without TLS: whoever sits between reads keys and customers. For a listener
+    /// behind a proxy or a mesh that does TLS.
+    #[arg(long)]
+    insecure_plaintext: bool,
 }
 
 impl Serve {
@@ -68,6 +72,7 @@ impl Serve {
             settings: &settings,
             services,
             insecure_default: self.insecure_allow_default,
+            insecure_plaintext: self.insecure_plaintext,
         })
         .await?;
         announce(&suite, services)?;

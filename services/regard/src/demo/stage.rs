@@ -46,6 +46,7 @@ impl Stage {
             key_file: None,
             tenant: tenant.to_owned(),
             name: format!("{tenant} demo"),
+            roles: Vec::new(),
             permissions: Vec::new(),
             all_tenants,
         };
@@ -71,6 +72,7 @@ impl Stage {
             settings: &settings,
             services: &Which::ALL,
             insecure_default: insecure,
+            insecure_plaintext: insecure,
         };
         let suite = Suite::start(start).await?;
         Ok(Self {

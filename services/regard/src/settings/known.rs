@@ -13,9 +13,13 @@ const KEY_FIELDS: &[&str] = &[
     "key_file",
     "tenant",
     "name",
+    "roles",
     "permissions",
     "all_tenants",
 ];
+
+/// Fields of a table in `identity.certificates`.
+const CERTIFICATE_FIELDS: &[&str] = &["san", "tenant", "name", "roles"];
 
 /// All keys with their default values.
 pub(super) struct Known(BTreeMap<String, Value>);
@@ -179,29 +183,35 @@ fn as_known(default: &Value, value: &Value) -> Value {
 }
 
 fn check_items(key: &str, items: &[Value], origin: &Origin) -> anyhow::Result<()> {
+    let (fields, required, expected) = if key == "identity.certificates" {
+        let required: &[&str] = &["san", "tenant", "name"];
+        (
+            CERTIFICATE_FIELDS,
+            required,
+            "a table with san, tenant, name and roles",
+        )
+    } else {
+        let expected = "a table with tenant, name and key or key_file";
+        (KEY_FIELDS, &["tenant", "name"][..], expected)
+    };
     for (index, item) in items.iter().enumerate() {
         let at = format!("{key}[{index}]");
         let Value::Table(table) = item else {
-            return Err(wrong(
-                &at,
-                item,
-                origin,
-                "a table with tenant, name and key or key_file",
-            ));
+            return Err(wrong(&at, item, origin, expected));
         };
         for (name, value) in table {
             let key = format!("{at}.{name}");
             let (fits, expected) = match name.as_str() {
                 "all_tenants" => (value.is_bool(), "true or false"),
-                "permissions" => (
+                "permissions" | "roles" => (
                     value
                         .as_array()
                         .is_some_and(|all| all.iter().all(Value::is_str)),
-                    "a list of texts such as [\"customer.read\"]",
+                    "a list of texts such as [\"customer.read\"] or [\"reader\"]",
                 ),
-                known if KEY_FIELDS.contains(&known) => (value.is_str(), "a text"),
+                known if fields.contains(&known) => (value.is_str(), "a text"),
                 _ => {
-                    let nearest = KEY_FIELDS
+                    let nearest = fields
                         .iter()
                         .min_by_key(|known| strsim::damerau_levenshtein(known, name));
                     bail!(
@@ -214,10 +224,7 @@ fn check_items(key: &str, items: &[Value], origin: &Origin) -> anyhow::Result<()
                 return Err(wrong(&key, value, origin, expected));
             }
         }
-        if let Some(missing) = ["tenant", "name"]
-            .iter()
-            .find(|name| !table.contains_key(**name))
-        {
+        if let Some(missing) = required.iter().find(|name| !table.contains_key(**name)) {
             bail!("{origin}: {at}.{missing} is missing; expected a text");
         }
     }

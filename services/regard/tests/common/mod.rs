@@ -13,7 +13,10 @@ pub fn data(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Runs with arguments and no settings from outside.
+/// Addresses of suites with their data folders, where their keys lie.
+static FOLDERS: std::sync::Mutex<Vec<(String, String)>> = std::sync::Mutex::new(Vec::new());
+
+/// Runs with arguments and no settings from outside but the data folder of the suite that is called.
 pub fn run(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_regard"));
     for (name, _) in std::env::vars_os() {
@@ -21,6 +24,13 @@ pub fn run(args: &[&str]) -> Output {
             command.env_remove(name);
         }
     }
+    let server = args.iter().skip_while(|arg| **arg != "--server").nth(1);
+    let known = FOLDERS.lock().unwrap();
+    if let Some((_, folder)) = server.and_then(|at| known.iter().find(|(address, _)| address == at))
+    {
+        command.env("REGARD_DATA__FOLDER", folder);
+    }
+    drop(known);
     command.args(args).output().unwrap()
 }
 
@@ -101,6 +111,11 @@ impl Served {
             .find("http://")
             .unwrap_or_else(|| panic!("no address in {first:?}"));
         let address = first[at..].to_owned();
+        if let Some(folder) = args.iter().skip_while(|arg| **arg != "--data").nth(1) {
+            let mut known = FOLDERS.lock().unwrap();
+            known.retain(|(before, _)| *before != address);
+            known.push((address.clone(), (*folder).to_owned()));
+        }
         // What else it prints must find a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }

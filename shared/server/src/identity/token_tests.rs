@@ -30,12 +30,18 @@ fn key(algorithm: Algorithm) -> (EncodingKey, Value) {
             let pair = pair(&rcgen::PKCS_ECDSA_P256_SHA256);
             let (x, y) = pair.public_key_raw()[1..].split_at(32);
             let jwk = json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y) });
-            (EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap(), jwk)
+            (
+                EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap(),
+                jwk,
+            )
         }
         Algorithm::EdDSA => {
             let pair = pair(&rcgen::PKCS_ED25519);
             let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key_raw()) });
-            (EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes()).unwrap(), jwk)
+            (
+                EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes()).unwrap(),
+                jwk,
+            )
         }
         _ => {
             let key = EncodingKey::from_rsa_pem(RSA).unwrap();
@@ -76,7 +82,11 @@ impl Issuer {
     }
 
     fn sign(&self, algorithm: Algorithm, claims: &Value) -> String {
-        let (_, key, _) = self.keys.iter().find(|(one, ..)| *one == algorithm).unwrap();
+        let (_, key, _) = self
+            .keys
+            .iter()
+            .find(|(one, ..)| *one == algorithm)
+            .unwrap();
         let header = Header {
             kid: Some(format!("{algorithm:?}")),
             ..Header::new(algorithm)
@@ -108,11 +118,14 @@ async fn verify(tokens: &Tokens, token: &str) -> Result<Named, Fault> {
 
 #[tokio::test]
 async fn a_good_token_names_its_caller() {
-    let (issuer, expected) = (Issuer::new(), Named {
-        tenant: "shop".to_owned(),
-        name: "ann".to_owned(),
-        roles: vec!["reader".to_owned()],
-    });
+    let (issuer, expected) = (
+        Issuer::new(),
+        Named {
+            tenant: "shop".to_owned(),
+            name: "ann".to_owned(),
+            roles: vec!["reader".to_owned()],
+        },
+    );
     let tokens = issuer.tokens();
     for algorithm in ALL {
         let token = issuer.sign(algorithm, &claims());
@@ -124,12 +137,17 @@ async fn a_good_token_names_its_caller() {
     for (changes, roles) in [
         (json!({ "r": "reader  writer" }), vec!["reader", "writer"]),
         (json!({ "r": null }), vec![]),
-        (json!({ "aud": ["x", "regard"], "nbf": now() - 1 }), vec!["reader"]),
+        (
+            json!({ "aud": ["x", "regard"], "nbf": now() - 1 }),
+            vec!["reader"],
+        ),
         // Within the skew.
         (json!({ "exp": now() - 2 }), vec!["reader"]),
         (json!({ "nbf": now() + 2 }), vec!["reader"]),
     ] {
-        let named = verify(&tokens, &issuer.sign(Algorithm::ES256, &with(&changes))).await.unwrap();
+        let named = verify(&tokens, &issuer.sign(Algorithm::ES256, &with(&changes)))
+            .await
+            .unwrap();
         assert_eq!(named.roles, roles, "{changes}");
     }
 }
@@ -172,16 +190,26 @@ async fn algorithms_cannot_be_confused() {
     let payload = URL_SAFE_NO_PAD.encode(claims().to_string());
     let mut bad = Vec::new();
     // No signature at all.
-    for header in [r#"{"alg":"none"}"#, r#"{"alg":"None","kid":"RS256"}"#, r#"{"typ":"JWT"}"#, "{}"] {
+    for header in [
+        r#"{"alg":"none"}"#,
+        r#"{"alg":"None","kid":"RS256"}"#,
+        r#"{"typ":"JWT"}"#,
+        "{}",
+    ] {
         let header = URL_SAFE_NO_PAD.encode(header);
         bad.push(format!("{header}.{payload}."));
         bad.push(format!("{header}.{payload}.AAAA"));
     }
     // The public key as the secret of an HMAC, in every form that it is published in.
     let (_, rsa, jwk) = &issuer.keys[0];
-    let public = jsonwebtoken::DecodingKey::from_jwk(&serde_json::from_value(jwk.clone()).unwrap()).unwrap();
+    let public =
+        jsonwebtoken::DecodingKey::from_jwk(&serde_json::from_value(jwk.clone()).unwrap()).unwrap();
     let n = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
-    let mut secrets = vec![n, jwk["n"].as_str().unwrap().as_bytes().to_vec(), jwk.to_string().into_bytes()];
+    let mut secrets = vec![
+        n,
+        jwk["n"].as_str().unwrap().as_bytes().to_vec(),
+        jwk.to_string().into_bytes(),
+    ];
     secrets.extend(public.try_get_as_bytes().map(<[u8]>::to_vec));
     for secret in secrets {
         for kid in ["RS256", "ES256", "EdDSA"] {
@@ -193,7 +221,11 @@ async fn algorithms_cannot_be_confused() {
         }
     }
     // Another algorithm of the same key, and another key's name.
-    for (algorithm, kid) in [(Algorithm::RS384, "RS256"), (Algorithm::PS256, "RS256"), (Algorithm::RS256, "ES256")] {
+    for (algorithm, kid) in [
+        (Algorithm::RS384, "RS256"),
+        (Algorithm::PS256, "RS256"),
+        (Algorithm::RS256, "ES256"),
+    ] {
         let header = Header {
             kid: Some(kid.to_owned()),
             ..Header::new(algorithm)
@@ -252,7 +284,9 @@ async fn changed_keys_count_at_once() {
     issuer.publish(&issuer.set()[..1]);
     let fault = verify(&tokens, &token).await.unwrap_err();
     assert!(fault.message.contains("key set"), "{fault}");
-    verify(&tokens, &issuer.sign(Algorithm::RS256, &claims())).await.unwrap();
+    verify(&tokens, &issuer.sign(Algorithm::RS256, &claims()))
+        .await
+        .unwrap();
     issuer.publish(&issuer.set());
     verify(&tokens, &token).await.unwrap();
     // A broken file, or none, changes nothing.
@@ -274,16 +308,25 @@ async fn keys_that_do_not_sign_are_passed_over() {
     issuer.publish(&keys);
     let tokens = issuer.tokens();
     for algorithm in [Algorithm::RS256, Algorithm::ES256] {
-        assert!(verify(&tokens, &issuer.sign(algorithm, &claims())).await.is_err());
+        assert!(
+            verify(&tokens, &issuer.sign(algorithm, &claims()))
+                .await
+                .is_err()
+        );
     }
-    verify(&tokens, &issuer.sign(Algorithm::EdDSA, &claims())).await.unwrap();
-    let secret = EncodingKey::from_base64_secret("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=").unwrap();
+    verify(&tokens, &issuer.sign(Algorithm::EdDSA, &claims()))
+        .await
+        .unwrap();
+    let secret =
+        EncodingKey::from_base64_secret("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2U=").unwrap();
     let token = encode(&Header::new(Algorithm::HS256), &claims(), &secret).unwrap();
     assert!(verify(&tokens, &token).await.is_err());
 }
 
 /// A server that counts questions and answers with what it is told.
-async fn serve(body: std::sync::Arc<std::sync::Mutex<String>>) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+async fn serve(
+    body: std::sync::Arc<std::sync::Mutex<String>>,
+) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -298,7 +341,10 @@ async fn serve(body: std::sync::Arc<std::sync::Mutex<String>>) -> (String, std::
             count.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(30)).await;
             let body = body.lock().unwrap().clone();
-            let answer = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
@@ -309,14 +355,21 @@ async fn serve(body: std::sync::Arc<std::sync::Mutex<String>>) -> (String, std::
 async fn an_address_is_asked_seldom_and_by_one() {
     use std::sync::atomic::Ordering;
     let issuer = Issuer::new();
-    let body = std::sync::Arc::new(std::sync::Mutex::new(json!({ "keys": issuer.set()[1..] }).to_string()));
+    let body = std::sync::Arc::new(std::sync::Mutex::new(
+        json!({ "keys": issuer.set()[1..] }).to_string(),
+    ));
     let (address, asked) = serve(std::sync::Arc::clone(&body)).await;
     let fetch = super::super::fetch::Fetch::new(&address, "").unwrap();
     let keys = KeySet::new(Source::Url(Box::new(fetch)));
     let tokens = Tokens::new("https://idp", &["regard".to_owned()], ("t", "r"), 5, keys);
     let token = issuer.sign(Algorithm::ES256, &claims());
     let many = (0..20).map(|_| verify(&tokens, &token));
-    assert!(futures::future::join_all(many).await.iter().all(Result::is_ok));
+    assert!(
+        futures::future::join_all(many)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     // An unknown key asks again, but not so soon after the last time.
     for _ in 0..5 {
