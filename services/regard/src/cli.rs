@@ -49,7 +49,7 @@ enum Command {
     /// Find out whether the audit is as it was written.
     #[command(subcommand)]
     Audit(cmd::audit::Audit),
-    /// Export a person's data; replace the keys that seal personal data.
+    /// Export or erase a person's data; replace the keys that seal personal data.
     #[command(subcommand)]
     Privacy(cmd::privacy::Privacy),
     /// Change what a running server of this machine logs.
