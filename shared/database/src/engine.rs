@@ -104,7 +104,7 @@ where
     }
 }
 
-fn died(error: &sqlx::Error) -> bool {
+pub(crate) fn died(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => true,
         // terminated by an administrator or by a crash elsewhere
@@ -114,6 +114,12 @@ fn died(error: &sqlx::Error) -> bool {
 }
 
 impl<DB: Driver> Open<DB> {
+    /// A connection outside of any transaction.
+    pub async fn idle(pool: &sqlx::Pool<DB>) -> Result<Self, sqlx::Error> {
+        let conn = pool.acquire().await?;
+        Ok(Self { conn, open: false })
+    }
+
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         DB::TransactionManager::commit(&mut self.conn).await?;
         self.open = false;
@@ -280,7 +286,7 @@ impl View {
         tenant.map_or(Self::Everyone, Self::Tenant)
     }
 
-    fn under(self, hazard: Hazard) -> Self {
+    pub fn under(self, hazard: Hazard) -> Self {
         match (self, hazard) {
             (Self::Tenant(_), Hazard::NoTenant) => Self::Nobody,
             (Self::Tenant(_), Hazard::WrongTenant(other)) => Self::Tenant(other),

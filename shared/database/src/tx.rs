@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Postgres, Sqlite};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::engine::{Engine, Open};
+use crate::engine::{Engine, Open, died};
 use crate::error::StoreError;
 use crate::figures::Opened;
 use crate::hazard::{Hazard, forget_tenant};
@@ -34,6 +34,14 @@ pub struct Tx {
     /// Tells how long it was open, where it came by a door.
     pub(crate) opened: Option<Opened>,
     wrote: AtomicBool,
+    /// Each statement is a transaction of its own.
+    apart: Option<Apart>,
+}
+
+/// Statements apart: in whose tenant, and where another connection is if this one has died.
+struct Apart {
+    tenant: Option<String>,
+    pool: sqlx::Pool<Postgres>,
 }
 
 pub(crate) enum Inner {
@@ -68,6 +76,7 @@ impl Tx {
             grown: std::sync::Mutex::default(),
             opened: None,
             wrote: AtomicBool::new(false),
+            apart: None,
         }
     }
 
@@ -82,6 +91,62 @@ impl Tx {
             grown: std::sync::Mutex::default(),
             opened: None,
             wrote: AtomicBool::new(false),
+            apart: None,
+        }
+    }
+
+    /// Statements on PostgreSQL that each set their tenant (none: nothing stands behind the door) and end by themselves.
+    pub(crate) async fn apart(
+        pool: &sqlx::Pool<Postgres>,
+        tenant: Option<String>,
+        hazard: Hazard,
+    ) -> Result<Self, StoreError> {
+        let open = Open::<Postgres>::idle(pool).await?;
+        let pool = pool.clone();
+        Ok(Self {
+            apart: Some(Apart { tenant, pool }),
+            ..Self::postgres(open, false, hazard)
+        })
+    }
+
+    /// A statement that reads, as it is sent. Apart, it sets its tenant before anything else in it is looked at: a row needs
+    /// the setting's row first, and OFFSET 0 keeps the planner from turning that around.
+    fn read_text(&self, sql: Cow<'static, str>, values: &mut Values) -> sqlx::SqlStr {
+        let Some(tenant) = self.apart.as_ref().and_then(|apart| apart.tenant.clone()) else {
+            return self.text(sql);
+        };
+        values.0.push(tenant.into());
+        self.text(set_first(&sql, values.0.len()).into())
+    }
+
+    /// The values of a statement, once, or again and again where the statement may be sent again.
+    fn given(&self, values: &mut Values) -> SqlxValues {
+        SqlxValues(match &self.apart {
+            Some(_) => values.clone(),
+            None => Values(std::mem::take(&mut values.0)),
+        })
+    }
+
+    /// After a failure: whether the connection had died and there is another one to ask.
+    async fn another(
+        &self,
+        error: &sqlx::Error,
+        tries: &mut u32,
+        open: &mut Open<Postgres>,
+    ) -> bool {
+        let Some(apart) = &self.apart else {
+            return false;
+        };
+        if !died(error) || *tries > apart.pool.size() {
+            return false;
+        }
+        *tries += 1;
+        match Open::idle(&apart.pool).await {
+            Ok(next) => {
+                *open = next;
+                true
+            }
+            Err(_) => false,
         }
     }
 
@@ -127,22 +192,29 @@ impl Tx {
         sql: sqlx::SqlStr,
         values: Values,
     ) -> Result<Vec<QueryResult>, sqlx::Error> {
-        let values = SqlxValues(values);
+        let mut values = values;
         let result = match &mut *self.inner.lock().await {
             Inner::Sqlite(open) => {
-                let query = sqlx::query_with::<Sqlite, _>(sql, values);
+                let query = sqlx::query_with::<Sqlite, _>(sql, SqlxValues(values));
                 query
                     .fetch_all(&mut *open.conn)
                     .await
                     .map(|rows| rows.into_iter().map(Into::into).collect())
             }
             Inner::Postgres(open) => {
-                let query =
-                    sqlx::query_with::<Postgres, _>(sql, values).persistent(self.persistent);
-                query
-                    .fetch_all(&mut *open.conn)
-                    .await
-                    .map(|rows| rows.into_iter().map(Into::into).collect())
+                let mut tries = 0;
+                loop {
+                    let now = self.given(&mut values);
+                    let query = sqlx::query_with::<Postgres, _>(sql.clone(), now);
+                    let done = query
+                        .persistent(self.persistent)
+                        .fetch_all(&mut *open.conn)
+                        .await;
+                    match done {
+                        Err(error) if self.another(&error, &mut tries, open).await => {}
+                        done => break done.map(|rows| rows.into_iter().map(Into::into).collect()),
+                    }
+                }
             }
         };
         self.note(result)
@@ -153,28 +225,40 @@ impl Tx {
         sql: sqlx::SqlStr,
         values: Values,
     ) -> Result<Option<QueryResult>, sqlx::Error> {
-        let values = SqlxValues(values);
+        let mut values = values;
         let result = match &mut *self.inner.lock().await {
             Inner::Sqlite(open) => {
-                let query = sqlx::query_with::<Sqlite, _>(sql, values);
+                let query = sqlx::query_with::<Sqlite, _>(sql, SqlxValues(values));
                 query
                     .fetch_optional(&mut *open.conn)
                     .await
                     .map(|row| row.map(Into::into))
             }
             Inner::Postgres(open) => {
-                let query =
-                    sqlx::query_with::<Postgres, _>(sql, values).persistent(self.persistent);
-                query
-                    .fetch_optional(&mut *open.conn)
-                    .await
-                    .map(|row| row.map(Into::into))
+                let mut tries = 0;
+                loop {
+                    let now = self.given(&mut values);
+                    let query = sqlx::query_with::<Postgres, _>(sql.clone(), now);
+                    let done = query
+                        .persistent(self.persistent)
+                        .fetch_optional(&mut *open.conn)
+                        .await;
+                    match done {
+                        Err(error) if self.another(&error, &mut tries, open).await => {}
+                        done => break done.map(|row| row.map(Into::into)),
+                    }
+                }
             }
         };
         self.note(result)
     }
 
     async fn exec(&self, sql: sqlx::SqlStr, values: Values) -> Result<ExecResult, sqlx::Error> {
+        if self.apart.is_some() {
+            return Err(sqlx::Error::Protocol(
+                "a door for single reads was to write".to_owned(),
+            ));
+        }
         let values = SqlxValues(values);
         let result = match &mut *self.inner.lock().await {
             Inner::Sqlite(open) => sqlx::query_with::<Sqlite, _>(sql, values)
@@ -199,7 +283,9 @@ impl Tx {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Value>,
     ) -> Result<Vec<Row>, StoreError> {
-        let rows = self.rows(self.text(sql.into()), Values(values)).await?;
+        let mut values = Values(values);
+        let sql = self.read_text(sql.into(), &mut values);
+        let rows = self.rows(sql, values).await?;
         Ok(rows.into_iter().map(Row).collect())
     }
 
@@ -212,10 +298,9 @@ impl Tx {
         sql: impl Into<Cow<'static, str>>,
         values: Vec<Value>,
     ) -> Result<Option<Row>, StoreError> {
-        Ok(self
-            .row(self.text(sql.into()), Values(values))
-            .await?
-            .map(Row))
+        let mut values = Values(values);
+        let sql = self.read_text(sql.into(), &mut values);
+        Ok(self.row(sql, values).await?.map(Row))
     }
 
     /// Runs a statement; the number of rows it touched.
@@ -268,16 +353,33 @@ impl Tx {
                     .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
             }
             Inner::Postgres(open) => {
-                let sql = postgres_in(sql, place);
-                let mut args =
-                    sqlx::IntoArguments::<Postgres>::into_arguments(SqlxValues(Values(values)));
-                sqlx::Arguments::add(&mut args, ids.as_slice()).map_err(StoreError::Corrupt)?;
-                let query = sqlx::query_with::<Postgres, _>(self.text(sql.into()), args)
-                    .persistent(self.persistent);
-                query
-                    .fetch_all(&mut *open.conn)
-                    .await
-                    .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect())
+                let mut sql = postgres_in(sql, place);
+                let tenant = self.apart.as_ref().and_then(|apart| apart.tenant.as_ref());
+                if tenant.is_some() {
+                    sql = set_first(&sql, place + 1);
+                }
+                let sql = self.text(sql.into());
+                let (mut values, mut tries) = (Values(values), 0);
+                loop {
+                    let now = self.given(&mut values);
+                    let mut args = sqlx::IntoArguments::<Postgres>::into_arguments(now);
+                    sqlx::Arguments::add(&mut args, ids.as_slice()).map_err(StoreError::Corrupt)?;
+                    if let Some(tenant) = tenant {
+                        sqlx::Arguments::add(&mut args, tenant).map_err(StoreError::Corrupt)?;
+                    }
+                    let query = sqlx::query_with::<Postgres, _>(sql.clone(), args);
+                    let done = query
+                        .persistent(self.persistent)
+                        .fetch_all(&mut *open.conn)
+                        .await;
+                    match done {
+                        Err(error) if self.another(&error, &mut tries, open).await => {}
+                        done => {
+                            break done
+                                .map(|rows| rows.into_iter().map(|r| Row(r.into())).collect());
+                        }
+                    }
+                }
             }
         };
         Ok(self.note(result)?)
@@ -370,6 +472,15 @@ fn postgres_in(sql: &str, place: usize) -> String {
     )
 }
 
+/// The one-statement form: the tenant is set, then the statement is looked at.
+fn set_first(sql: &str, place: usize) -> String {
+    format!(
+        "SELECT regard_read.* FROM (SELECT set_config('regard.tenant', ${place}, true) AS tenant) regard_set \
+         CROSS JOIN LATERAL (SELECT regard_asked.* FROM ({sql}) regard_asked \
+         WHERE regard_set.tenant IS NOT NULL OFFSET 0) regard_read"
+    )
+}
+
 /// A JSON array of hexadecimal texts.
 fn json_ids(ids: &[Uuid]) -> String {
     let mut text = String::with_capacity(ids.len() * 35 + 2);
@@ -422,16 +533,14 @@ impl ConnectionTrait for Tx {
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let values = stmt.values.unwrap_or(Values(Vec::new()));
-        self.row(self.text(stmt.sql.into()), values)
-            .await
-            .map_err(query_error)
+        let mut values = stmt.values.unwrap_or(Values(Vec::new()));
+        let sql = self.read_text(stmt.sql.into(), &mut values);
+        self.row(sql, values).await.map_err(query_error)
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let values = stmt.values.unwrap_or(Values(Vec::new()));
-        self.rows(self.text(stmt.sql.into()), values)
-            .await
-            .map_err(query_error)
+        let mut values = stmt.values.unwrap_or(Values(Vec::new()));
+        let sql = self.read_text(stmt.sql.into(), &mut values);
+        self.rows(sql, values).await.map_err(query_error)
     }
 }

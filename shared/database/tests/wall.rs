@@ -255,3 +255,67 @@ fn a_service_cannot_change_or_remove_what_it_has_audited() {
         db.close().await;
     });
 }
+
+#[test]
+fn statements_apart_set_their_tenant_themselves() {
+    on_postgres(|store| async move {
+        let (a, b) = seeded(&store).await;
+        let db = open(&store).await;
+        for _ in 0..3 {
+            for (who, n) in [(&a, 3), (&b, 5)] {
+                let read = db.glance(who).await.unwrap();
+                let ids: Vec<Uuid> = read
+                    .fetch("SELECT id, body FROM note ORDER BY body LIMIT 100", vec![])
+                    .await
+                    .unwrap()
+                    .iter()
+                    .map(|row| row.get(0).unwrap())
+                    .collect();
+                assert_eq!(ids.len(), n);
+                // a further statement of the same door, by every way to ask
+                let sql = "SELECT count(*), max(body) FROM note WHERE tenant = $1";
+                let row = read
+                    .fetch_one(sql, vec![who.tenant.0.into()])
+                    .await
+                    .unwrap()
+                    .unwrap();
+                assert_eq!(row.get::<i64>(0).unwrap(), n as i64);
+                let sql = "SELECT id FROM note WHERE tenant = $1 AND id {in}";
+                let found = read
+                    .fetch_in(sql, vec![who.tenant.0.into()], &ids)
+                    .await
+                    .unwrap();
+                assert_eq!(found.len(), n);
+                let other = if n == 3 { &b } else { &a };
+                let found = read
+                    .fetch_in(sql, vec![other.tenant.0.into()], &ids)
+                    .await
+                    .unwrap();
+                assert!(found.is_empty());
+                // it only reads
+                assert!(read.run("DELETE FROM note", vec![]).await.is_err());
+            }
+        }
+        // a connection that died is passed over
+        let admin = sqlx::PgPool::connect(&store.admin_url()).await.unwrap();
+        sqlx::raw_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .execute(&admin)
+        .await
+        .unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let read = db.glance(&a).await.unwrap();
+        assert_eq!(
+            read.fetch("SELECT id FROM note", vec![])
+                .await
+                .unwrap()
+                .len(),
+            3
+        );
+        drop(read);
+        admin.close().await;
+        db.close().await;
+    });
+}
