@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MessageDescriptor};
 
 use super::Fault;
 
@@ -55,11 +55,13 @@ pub fn methods(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Result<Stri
             writeln!(
                 table,
                 "Method {{ path: {path:?}, service: {:?}, permission: {named:?}, request_id: {}, client_streaming: {}, \
-                 server_streaming: {}, request: {:?}, response: {:?} }},",
+                 server_streaming: {}, change_tokens: {:?}, change_token: {:?}, request: {:?}, response: {:?} }},",
                 service.full_name(),
                 method.input().get_field_by_name("request_id").is_some(),
                 method.is_client_streaming(),
                 method.is_server_streaming(),
+                number(&method.input(), "change_tokens"),
+                number(&method.output(), "change_token"),
                 method.input().full_name(),
                 method.output().full_name(),
             )
@@ -74,6 +76,11 @@ pub fn methods(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Result<Stri
          static PERSONAL_FIELDS: &[PersonalField] = &[\n{}];\n",
         personal(pool, own)?
     ))
+}
+
+/// The number of a message's field.
+fn number(message: &MessageDescriptor, field: &str) -> Option<u32> {
+    message.get_field_by_name(field).map(|field| field.number())
 }
 
 fn well_formed(permission: &str) -> bool {

@@ -48,11 +48,13 @@ impl Addresses {
             if name.is_empty() || authority.as_str().contains('@') || uri.path() != "/" {
                 return Err(wrong());
             }
-            let port = match (authority.port_u16(), own) {
-                (Some(port), _) => port,
-                (None, _) if authority.port().is_some() => return Err(wrong()),
-                (None, "https") => 443,
-                (None, _) => 80,
+            // The host stands first, with the brackets of IPv6.
+            let port = match authority.as_str().get(authority.host().len()..) {
+                Some("") if own == "https" => 443,
+                Some("") => 80,
+                rest => rest
+                    .and_then(|rest| rest.strip_prefix(':')?.parse().ok())
+                    .ok_or_else(wrong)?,
             };
             hosts.push(Host {
                 name: name.to_owned(),

@@ -5,6 +5,7 @@
 mod address;
 mod balance;
 mod budget;
+mod carry;
 mod client;
 mod credential;
 mod describe;

@@ -21,7 +21,7 @@ use crate::balance::{Balancer, Lost, Tried};
 use crate::budget::Budget;
 use crate::credential::Credential;
 use crate::lent::{Lender, lend};
-use crate::{failed, retry};
+use crate::{Session, carry, failed, retry};
 
 const TIMEOUT: &str = "grpc-timeout";
 const TRACE: &str = "traceparent";
@@ -40,6 +40,7 @@ pub struct Transport {
     deadline: Option<Duration>,
     attempts: u32,
     budget: Arc<Budget>,
+    session: Option<Arc<Session>>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +66,14 @@ impl Transport {
             deadline: options.deadline,
             attempts: options.attempts.max(1),
             budget: Arc::new(Budget::new()),
+            session: None,
+        }
+    }
+
+    pub(crate) fn with_session(self, session: Arc<Session>) -> Self {
+        Self {
+            session: Some(session),
+            ..self
         }
     }
 
@@ -123,7 +132,12 @@ impl Transport {
         let (load, safe) = match method {
             Some(method) if !method.client_streaming => match body.collect().await {
                 Ok(frames) => {
-                    let frames = frames.to_bytes();
+                    let mut frames = frames.to_bytes();
+                    if let Some((session, field)) =
+                        self.session.as_deref().zip(method.change_tokens)
+                    {
+                        frames = carry::ask(frames, field, session);
+                    }
                     let safe = retry::repeatable(method) && retry::safe(method, &frames);
                     (Load::Frames(frames), safe)
                 }
@@ -132,7 +146,16 @@ impl Transport {
             },
             _ => (Load::Stream(lend(body)), false),
         };
-        self.attempt(&head, &load, safe, deadline).await
+        let answer = self.attempt(&head, &load, safe, deadline).await;
+        let unary = method.filter(|method| retry::repeatable(method));
+        let named = self
+            .session
+            .as_deref()
+            .zip(unary.and_then(|method| method.change_token));
+        match named.filter(|_| failed::succeeds(answer.headers())) {
+            Some((session, field)) => carry::note(answer, field, session).await,
+            None => answer,
+        }
     }
 
     /// Sends until there is an answer that stays.
