@@ -48,6 +48,7 @@ impl Serve {
             .arg("serve")
             .args(services)
             .env("REGARD_SECRETS__ID_SECRET", ID_SECRET)
+            .env("REGARD_SECRETS__MASTER_KEY", ID_SECRET)
             .env("REGARD_DATA__FOLDER", folder)
             .env("REGARD_SERVER__LISTEN", format!("127.0.0.1:{port}"))
             .envs(settings.iter().copied());
