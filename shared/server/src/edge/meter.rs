@@ -93,6 +93,11 @@ impl Flight {
         self.open.leaving()
     }
 
+    /// Gives its place back before its end: it is not worked on.
+    pub(crate) fn let_go(&mut self) {
+        self.place = None;
+    }
+
     /// Takes its place until it ends.
     pub(crate) fn hold(&mut self, place: Place) {
         self.place = Some(place);

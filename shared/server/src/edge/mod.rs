@@ -2,6 +2,7 @@
 //! permission, the handler with its panics caught, and the answer's error as the contract wants it.
 
 mod answer;
+mod drain;
 mod meter;
 mod method;
 mod request_id;
@@ -23,6 +24,7 @@ use crate::serve::{OpenCall, PeerCertificate};
 use crate::status::{bare, fitting, status};
 use crate::telemetry::{self, Begun};
 use answer::Answer;
+use drain::drain;
 use meter::Flight;
 pub use method::Unprotected;
 pub(crate) use method::{Method, Methods};
@@ -88,13 +90,18 @@ impl Edge {
         admitted: Result<Admitted, Status>,
         method: Arc<Method>,
         request_id: RequestId,
-        flight: Flight,
+        mut flight: Flight,
     ) -> Response<Body> {
         let (limit, deadline) = match admitted {
             Ok(admitted) => admitted,
-            Err(refusal) => return refuse(refusal, &request_id, flight),
+            Err(refusal) => {
+                flight.let_go();
+                drain(request.into_body()).await;
+                return refuse(refusal, &request_id, flight);
+            }
         };
         let Some(route) = &method.route else {
+            drain(request.into_body()).await;
             let text = "this server does not serve the RPC; check the address and the version";
             return refuse(
                 bare(Code::Unimplemented, "NOT_SERVED", text, &[]),

@@ -3,7 +3,7 @@
 //!
 //! Every tenth of a second the shortest latency of each RPC is compared with the shortest that it has when nothing waits.
 //! Where it is more than [`TOLERANCE`] times that (and more than the slack above it) calls wait for each other: the limit
-//! falls in proportion. Where it is well below, and the limit was reached, it grows by a tenth. The shortest, since
+//! falls in proportion. Where it is well below, and the limit was reached, it grows by a quarter. The shortest, since
 //! that of a mixture of cheap and dear calls moves with waiting alone; RPCs are weighed by the time that they took.
 //! Under lasting load the limit is halved for two tenths of a second now and then, to see the latency without waiting
 //! (as the gradient controllers of Netflix's concurrency-limits and of Envoy do).
@@ -20,8 +20,12 @@ const LONGEST: u64 = 1_000_000;
 const TOLERANCE: f64 = 1.6;
 /// Below this share of the tolerated latency the limit may grow.
 const EASY: f64 = 0.8;
-/// The limit at the start, where the bounds allow.
-const START: usize = 64;
+/// The limit at the start, and after a time of little use, where the bounds allow.
+const START: usize = 32;
+/// By which share of itself the limit grows in a window, and falls while little of it is used: what was fine long ago says
+/// little about a sudden rush.
+const GROWTH: f64 = 0.25;
+const DECAY: f64 = 0.02;
 /// Microseconds of lasting load between two probes.
 const PROBE: u64 = 10_000_000;
 /// How many windows an RPC without answers is remembered by: none, its calm latency stays.
@@ -176,7 +180,10 @@ impl Concurrency {
                 if pressure > 1.0 {
                     state.limit *= (1.0 / pressure).clamp(0.7, 0.98);
                 } else if pressure < EASY && as_f64(peak) >= 0.8 * state.limit {
-                    state.limit += (state.limit / 10.0).max(1.0);
+                    state.limit += (state.limit * GROWTH).max(1.0);
+                } else if as_f64(peak) < state.limit / 4.0 {
+                    let used = as_f64(peak.saturating_mul(4).max(START));
+                    state.limit = (state.limit * (1.0 - DECAY)).max(used).min(state.limit);
                 }
                 let (least, most) = (as_f64(self.bounds.least), as_f64(self.bounds.most));
                 state.limit = state.limit.clamp(least, most);

@@ -70,12 +70,7 @@ impl Rates {
         Ok(())
     }
 
-    async fn take(
-        &self,
-        scope: &'static str,
-        owner: &Owner,
-        rate: Rate,
-    ) -> Result<(), Over> {
+    async fn take(&self, scope: &'static str, owner: &Owner, rate: Rate) -> Result<(), Over> {
         let now = self.now();
         let tokens = self.buckets.of(owner, now);
         let over = |wait| Over {
