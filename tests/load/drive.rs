@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use serde::{Deserialize, Serialize};
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use crate::wire::Raw;
 
@@ -43,6 +44,12 @@ pub struct Drive {
     /// How many; 0 for a run by time.
     #[arg(long, default_value_t = 0)]
     pub count: usize,
+    /// The key that each call brings along; empty for none.
+    #[arg(long, default_value = "")]
+    pub key: String,
+    /// The certificate authority of a server that speaks TLS; empty for one that does not.
+    #[arg(long, default_value = "")]
+    pub ca: String,
 }
 
 /// What came of it.
@@ -83,6 +90,7 @@ impl Drive {
             .args(["--seconds", &self.seconds.to_string()])
             .args(["--from", &self.from.to_string()])
             .args(["--count", &self.count.to_string()])
+            .args(["--key", &self.key, "--ca", &self.ca])
             .stderr(std::process::Stdio::inherit())
             .output()?;
         if !output.status.success() {
@@ -108,9 +116,19 @@ impl Drive {
             bail!("{} has {} requests", self.bodies.display(), bodies.len());
         }
         let path: PathAndQuery = self.path.parse()?;
+        let key = match self.key.as_str() {
+            "" => None,
+            key => Some(format!("Bearer {key}").parse::<MetadataValue<Ascii>>()?),
+        };
         let mut channels: Vec<Channel> = Vec::new();
         for _ in 0..self.concurrency.div_ceil(A_CONNECTION) {
-            channels.push(Endpoint::new(self.address.clone())?.connect().await?);
+            let mut endpoint = Endpoint::new(self.address.clone())?;
+            if !self.ca.is_empty() {
+                let ca = Certificate::from_pem(std::fs::read(&self.ca)?);
+                let tls = ClientTlsConfig::new().ca_certificate(ca);
+                endpoint = endpoint.tls_config(tls.domain_name("localhost"))?;
+            }
+            channels.push(endpoint.connect().await?);
         }
         let next = Arc::new(AtomicUsize::new(self.from));
         let done = Arc::new(AtomicU64::new(0));
@@ -120,7 +138,7 @@ impl Drive {
         let mut tasks = Vec::new();
         for caller in 0..self.concurrency {
             let mut client = Grpc::new(channels[caller / A_CONNECTION].clone());
-            let (bodies, path) = (bodies.clone(), path.clone());
+            let (bodies, path, key) = (bodies.clone(), path.clone(), key.clone());
             let (next, done) = (next.clone(), done.clone());
             tasks.push(tokio::spawn(async move {
                 let (mut bytes, mut times) = (0, Vec::new());
@@ -136,8 +154,12 @@ impl Drive {
                     let body = bodies[index % bodies.len()].clone();
                     let began = Instant::now();
                     client.ready().await?;
+                    let mut request = tonic::Request::new(body);
+                    if let Some(key) = &key {
+                        request.metadata_mut().insert("authorization", key.clone());
+                    }
                     let answer: tonic::Response<Bytes> = client
-                        .unary(tonic::Request::new(body), path.clone(), Raw)
+                        .unary(request, path.clone(), Raw)
                         .await
                         .with_context(|| path.to_string())?;
                     times.push(began.elapsed());

@@ -1,5 +1,8 @@
 //! The load table: each row is a ratio against a baseline of the same run. `tests/load/run` builds and starts it.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod drive;
 mod market;
 mod postgres;
@@ -57,6 +60,8 @@ enum Part {
         /// Bytes of an answer.
         answer: usize,
     },
+    /// Serves the suite with all of the platform, and beside it bare (used by the row platform).
+    Platform(row::platform::Serve),
 }
 
 /// What every row needs to know.
@@ -74,7 +79,7 @@ pub struct Plan {
 }
 
 type Measure = fn(&Plan) -> anyhow::Result<Vec<Row>>;
-const ROWS: [(&str, Measure); 8] = [
+const ROWS: [(&str, Measure); 9] = [
     ("L1", row::l1::run),
     ("L4", row::l4::run),
     ("L5", row::ingest::l5),
@@ -82,6 +87,7 @@ const ROWS: [(&str, Measure); 8] = [
     ("L8", row::l8::run),
     ("L9", row::l9::run),
     ("L12", row::l12::run),
+    ("platform", row::platform::run),
     ("RLS", row::rls::run),
 ];
 
@@ -103,6 +109,7 @@ fn work() -> anyhow::Result<()> {
             return Ok(());
         }
         Some(Part::Echo { address, answer }) => return wire::serve_echo(address, answer),
+        Some(Part::Platform(serve)) => return serve.run(),
         None => {}
     }
     let scratch = tempfile::Builder::new().prefix("regard-load.").tempdir()?;

@@ -67,6 +67,16 @@ impl Row {
         }
     }
 
+    /// A row of ratios of costs, smaller is better.
+    pub fn cost(id: &str, unit: &'static str, goal: f64, pairs: &Pairs, note: String) -> Self {
+        let row = Self::of(id, unit, goal, pairs, note);
+        Self {
+            met: row.ratio.is_some_and(|ratio| ratio <= goal),
+            sense: Sense::AtMost,
+            ..row
+        }
+    }
+
     /// A row of plain figures, smaller is better.
     pub fn small(id: &str, unit: &'static str, goal: f64, values: &[f64], note: String) -> Self {
         let value = stats::median(values);

@@ -69,8 +69,9 @@ pub struct Open {
     pub pipe: Pipe,
 }
 
-fn database(url: &str) -> DatabaseSettings {
+fn database(url: &str, bare: bool) -> DatabaseSettings {
     DatabaseSettings {
+        row_security: !bare,
         max_connections: 12,
         acquire_ms: 10_000,
         heartbeat_ms: 100,
@@ -96,42 +97,8 @@ impl Plan {
     /// # Errors
     /// A store or an address that cannot be had.
     pub async fn open(&self, clock: &Clock) -> anyhow::Result<Open> {
-        let shared = || Shared {
-            clock: clock.clone(),
-            ids: ids(),
-        };
         let pipe = Pipe::new();
-        let mut services = Vec::new();
-        if !self.customer.is_empty() {
-            let settings = regard_customer::Settings::new(database(&self.customer));
-            let opened = regard_customer::open(settings, shared()).await;
-            services.push(opened.map_err(|fault| anyhow!("customer: {fault:?}"))?);
-        }
-        if !self.feedback.is_empty() {
-            let settings = regard_feedback::Settings {
-                customer: self.customer_client("feedback", &pipe)?,
-                ..regard_feedback::Settings::new(database(&self.feedback))
-            };
-            services.push(
-                regard_feedback::open(settings, shared())
-                    .await
-                    .context("feedback")?,
-            );
-        }
-        if !self.scoring.is_empty() {
-            let settings = regard_scoring::Settings {
-                database: database(&self.scoring),
-                cache: CacheSettings {
-                    capacity: 16 << 20,
-                    ..CacheSettings::default()
-                },
-                redis_url: self.redis.clone(),
-                ready_lag: std::time::Duration::from_secs(60),
-            };
-            let sources = self.sources(&pipe)?;
-            let opened = regard_scoring::open(settings, shared(), sources).await;
-            services.push(opened.map_err(|fault| anyhow!("scoring: {fault:?}"))?);
-        }
+        let services = self.services(clock, &pipe).await?;
         let settings = ServerSettings {
             listen: self.listen.clone(),
             metrics_listen: self.figures.clone(),
@@ -141,6 +108,53 @@ impl Plan {
         };
         let running = Running::start(services, &settings, self.identity()?, &pipe).await?;
         Ok(Open { running, pipe })
+    }
+
+    /// Opens the services, for whoever serves them.
+    ///
+    /// # Errors
+    /// A store that cannot be had.
+    pub async fn services(
+        &self,
+        clock: &Clock,
+        pipe: &Pipe,
+    ) -> anyhow::Result<Vec<regard_server::Service>> {
+        let shared = || Shared {
+            clock: clock.clone(),
+            ids: ids(),
+        };
+        let mut services = Vec::new();
+        if !self.customer.is_empty() {
+            let settings = regard_customer::Settings::new(database(&self.customer, self.bare));
+            let opened = regard_customer::open(settings, shared()).await;
+            services.push(opened.map_err(|fault| anyhow!("customer: {fault:?}"))?);
+        }
+        if !self.feedback.is_empty() {
+            let settings = regard_feedback::Settings {
+                customer: self.customer_client("feedback", pipe)?,
+                ..regard_feedback::Settings::new(database(&self.feedback, self.bare))
+            };
+            services.push(
+                regard_feedback::open(settings, shared())
+                    .await
+                    .context("feedback")?,
+            );
+        }
+        if !self.scoring.is_empty() {
+            let settings = regard_scoring::Settings {
+                database: database(&self.scoring, self.bare),
+                cache: CacheSettings {
+                    capacity: 16 << 20,
+                    ..CacheSettings::default()
+                },
+                redis_url: self.redis.clone(),
+                ready_lag: std::time::Duration::from_secs(60),
+            };
+            let sources = self.sources(pipe)?;
+            let opened = regard_scoring::open(settings, shared(), sources).await;
+            services.push(opened.map_err(|fault| anyhow!("scoring: {fault:?}"))?);
+        }
+        Ok(services)
     }
 
     /// The way of a service to the customer service; none where there is none.
@@ -177,7 +191,11 @@ impl Plan {
         Ok(out)
     }
 
-    fn identity(&self) -> anyhow::Result<Identity> {
+    /// Who may call.
+    ///
+    /// # Errors
+    /// Settings that are none.
+    pub fn identity(&self) -> anyhow::Result<Identity> {
         let key = |key: String, name: &str, tenant: &str, all_tenants| KeySettings {
             key,
             name: name.to_owned(),

@@ -133,7 +133,10 @@ fn files_keep_to_their_layer() {
             };
             seen += 1;
             let text = fs::read_to_string(&file).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let code = text
+                .split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default();
             for (number, line) in code.lines().enumerate() {
                 let line = line.split("//").next().unwrap_or_default();
                 for word in *banned {
@@ -208,4 +211,102 @@ fn the_project_speaks_of_itself_alone() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// The sources of all crates of services and shared code, with the tests at their ends cut off.
+fn program() -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for group in ["services", "shared"] {
+        for entry in fs::read_dir(root().join(group)).unwrap() {
+            for file in sources(&entry.unwrap().path().join("src")) {
+                let text = fs::read_to_string(&file).unwrap();
+                let text = text
+                    .split("#[cfg(test)]\nmod tests {")
+                    .next()
+                    .unwrap()
+                    .to_owned();
+                let name = file.strip_prefix(root()).unwrap().display().to_string();
+                out.push((name, text));
+            }
+        }
+    }
+    assert!(out.len() > 100, "too few sources were found");
+    out
+}
+
+/// What a macro is given, up to the end of its brackets, for each call of one of them.
+fn calls<'a>(text: &'a str, macros: &regex::Regex) -> Vec<&'a str> {
+    let mut out = Vec::new();
+    for found in macros.find_iter(text) {
+        let rest = &text[found.end()..];
+        let (mut depth, mut quoted, mut before) = (1, false, ' ');
+        for (at, letter) in rest.char_indices() {
+            match letter {
+                '"' if before != '\\' => quoted = !quoted,
+                '(' | '{' | '[' if !quoted => depth += 1,
+                ')' | '}' | ']' if !quoted => depth -= 1,
+                _ => {}
+            }
+            before = letter;
+            if depth == 0 {
+                out.push(&rest[..at]);
+                break;
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn no_log_line_and_no_span_shows_a_message_or_a_person() {
+    let telling = regex::Regex::new(
+        r"\b(error|warn|info|debug|trace|event|(?:info|debug|trace|warn|error)_span)!\(",
+    )
+    .unwrap();
+    // A message of the contract, a person, or what was said: shown by Debug or Display, or by its bare name.
+    let shown = regex::Regex::new(
+        r"(?x) (?: [?%] | (?:^|[,(\s]) (?:%|\?)? ) \s* (?:self\.|&)*
+          (request|body|batch|rows?|customer|identity|person|contact|email|phone|full_name|external_id|text|comment|response|token|secret|api_key|headers)
+          \s* (?:,|$)",
+    )
+    .unwrap();
+    let mut bad = Vec::new();
+    for (name, text) in program() {
+        for call in calls(&text, &telling) {
+            for argument in shown.find_iter(call) {
+                bad.push(format!("{name}: {} in {call}", argument.as_str().trim()));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    // The rule finds what it is for.
+    for wrong in [
+        "?request, \"taken\"",
+        "%customer, \"x\"",
+        "feed, email, \"x\"",
+        "?self.body",
+    ] {
+        assert!(shown.is_match(wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn every_figure_stands_in_the_table_and_the_table_has_no_other() {
+    let macros = regex::Regex::new(r"\b(counter|gauge|histogram)!\(").unwrap();
+    let quoted = regex::Regex::new(r#"^\s*"(regard_[a-z_]+)""#).unwrap();
+    let mut told = std::collections::BTreeSet::new();
+    for (name, text) in program() {
+        for call in calls(&text, &macros) {
+            if let Some(found) = quoted.captures(call) {
+                told.insert(found[1].to_owned());
+            } else {
+                assert!(
+                    name.ends_with("telemetry/table.rs"),
+                    "{name}: a figure's name stands in its place as it is: {call}"
+                );
+            }
+        }
+    }
+    let table = regard_server::FIGURES.iter().map(|f| f.name.to_owned());
+    assert_eq!(told, table.collect());
 }

@@ -32,6 +32,8 @@ pub use privacy::Privacy;
 pub use regard_database::{self, Command};
 /// For [`audited!`].
 pub use regard_proto;
+#[doc(hidden)]
+pub use serve::serve_bare;
 pub use serve::{PeerCertificate, Running, ServeError, TlsError, serve, stop_signal};
 pub use service::{BoxFuture, Grpc, Job, Ready, Service, Shared};
 pub use settings::{

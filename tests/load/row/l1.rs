@@ -48,6 +48,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
             seconds,
             from: 0,
             count: 0,
+            key: String::new(),
+            ca: String::new(),
         };
         let cpu = serve.cpu()?;
         let driven = drive.spawn(client)?;

@@ -82,6 +82,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Vec<Row>> {
             seconds: 0.0,
             from: run * count,
             count,
+            key: String::new(),
+            ca: String::new(),
         };
         let (cpu, all) = (serve.cpu()?, store.cpu()?);
         let driven = drive.spawn(None)?;

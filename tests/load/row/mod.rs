@@ -6,6 +6,7 @@ pub mod l12;
 pub mod l4;
 pub mod l8;
 pub mod l9;
+pub mod platform;
 pub mod rls;
 
 use std::time::{Duration, Instant};

@@ -92,6 +92,8 @@ fn drive(path: &str, concurrency: usize, bodies: std::path::PathBuf) -> Drive {
         seconds: 0.0,
         from: 0,
         count: 0,
+        key: String::new(),
+        ca: String::new(),
     }
 }
 

@@ -45,10 +45,16 @@ impl Accept {
         false
     }
 
-    /// Over TCP, as many as `doors` lets in; never ends.
+    /// Over TCP, as many as `doors` lets in. Ends when asked to, after those that wait already: a caller that got as far as
+    /// being connected must not be cut without a word.
     pub(super) async fn tcp(self, listener: TcpListener, tls: Option<Arc<Tls>>, doors: Arc<Doors>) {
         loop {
-            match listener.accept().await {
+            let next = tokio::select! {
+                biased;
+                next = listener.accept() => next,
+                () = self.host.close.cancelled() => return,
+            };
+            match next {
                 Ok((stream, peer)) => {
                     let Some(entrance) = doors.enter(peer.ip()) else {
                         tracing::debug!(%peer, "too many connections, one is closed");

@@ -38,6 +38,8 @@ pub(super) struct Host {
     unused: Option<(Duration, Duration)>,
     /// Cancelled when open server streams shall end.
     pub(super) stopping: CancellationToken,
+    /// Ends accepting.
+    pub(super) close: CancellationToken,
     /// Asks connections to end when their calls are answered.
     pub(super) leave: CancellationToken,
     /// Ends connections now.
@@ -75,6 +77,7 @@ impl Host {
             age_grace,
             unused: Some(unused),
             stopping: CancellationToken::new(),
+            close: CancellationToken::new(),
             leave: CancellationToken::new(),
             end: CancellationToken::new(),
         }

@@ -1,6 +1,7 @@
 //! A server from its start to its bounded end.
 
 mod accept;
+mod bare;
 mod connection;
 mod guard;
 mod health;
@@ -29,6 +30,7 @@ pub(crate) use guard::OpenCall;
 use health::Watched;
 use job::Jobs;
 use tls::Tls;
+pub use bare::serve_bare;
 pub use tls::{PeerCertificate, TlsError};
 
 /// HTTP/2 windows: batches of some megabytes must not wait for window updates.
@@ -88,6 +90,8 @@ pub struct Running {
     hand_back: Duration,
 }
 
+/// How long the last connections that were taken in may take to their first bytes.
+const SETTLE: Duration = Duration::from_millis(50);
 /// How long a stream that is asked to end, and a connection that is cut, may take.
 const POLITE: Duration = Duration::from_millis(500);
 /// Longest time that services may take to close, such as their databases.
@@ -219,6 +223,9 @@ impl Running {
         if !self.stop_delay.is_zero() {
             tokio::time::sleep(self.stop_delay).await;
         }
+        self.far.host.close.cancel();
+        // What was taken in a moment ago gets to its first bytes: asked to leave before them it would end without a word.
+        tokio::time::sleep(SETTLE).await;
         self.doors.shutdown().await;
         let grace = tokio::time::Instant::now() + self.grace;
         self.far.host.leave.cancel();

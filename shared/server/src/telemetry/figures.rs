@@ -119,10 +119,10 @@ async fn set_level(request: Request<Incoming>, peer: SocketAddr) -> (StatusCode,
         return (StatusCode::BAD_REQUEST, "no level came\n".to_owned());
     };
     let body = body.to_bytes();
-    let text = std::str::from_utf8(&body).unwrap_or_default().trim();
-    match logs::set_log_level(text) {
+    let level = std::str::from_utf8(&body).unwrap_or_default().trim();
+    match logs::set_log_level(level) {
         Ok(true) => {
-            tracing::info!(filter = text, "the level of the logs was changed");
+            tracing::info!(filter = level, "the level of the logs was changed");
             (StatusCode::OK, String::new())
         }
         Ok(false) => (
