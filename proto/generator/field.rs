@@ -364,7 +364,8 @@ fn bind(kind: &Kind, from: &str, reference: bool) -> String {
 fn zero(kind: &Kind) -> &'static str {
     match kind {
         Kind::String | Kind::Bytes => "v.is_empty()",
-        Kind::Double | Kind::Float => "v == 0.0",
+        // The zero with a sign is sent, so it is set.
+        Kind::Double | Kind::Float => "v.to_bits() == 0",
         Kind::Bool => "!v",
         _ => "v == 0",
     }

@@ -221,7 +221,7 @@ pub fn is_set(field: &FieldDescriptor, held: &str) -> String {
     match unwrapped(field.kind()) {
         Kind::String | Kind::Bytes => format!("!{held}.{rust}.is_empty()"),
         Kind::Bool => format!("{held}.{rust}"),
-        Kind::Double | Kind::Float => format!("{held}.{rust} != 0.0"),
+        Kind::Double | Kind::Float => format!("{held}.{rust}.to_bits() != 0"),
         _ => format!("{held}.{rust} != 0"),
     }
 }

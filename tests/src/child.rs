@@ -57,6 +57,24 @@ impl Process {
         self.child.wait().unwrap().success()
     }
 
+    /// The memory that it holds, in bytes; 0 where the system does not tell.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory_of()()
+    }
+
+    /// As [`Process::memory`], to be asked from elsewhere.
+    #[must_use]
+    pub fn memory_of(&self) -> impl Fn() -> u64 + Send + 'static {
+        let path = format!("/proc/{}/status", self.child.id());
+        move || {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+            kib.unwrap_or(0_u64) * 1024
+        }
+    }
+
     fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -5,9 +5,11 @@
 
 pub mod child;
 pub mod collector;
+pub mod mutation;
 pub mod plan;
 pub mod raw;
 pub mod shuffle;
+pub mod storm;
 pub mod tables;
 pub mod values;
 pub mod wild;

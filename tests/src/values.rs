@@ -378,18 +378,23 @@ pub async fn explain(
         .into_inner()
 }
 
-/// Makes and publishes a survey of one NPS, one CSAT and one rating question.
-///
-/// # Panics
-/// When it is refused.
-pub async fn make_survey(client: &Client, id: &str) {
-    let question = |code: &str, kind: feedback::QuestionKind| feedback::Question {
+/// A question about the whole.
+#[must_use]
+pub fn question(code: &str, kind: feedback::QuestionKind) -> feedback::Question {
+    feedback::Question {
         code: code.to_owned(),
         text: format!("{code}?"),
         kind: kind.into(),
         dimension: "overall_satisfaction".to_owned(),
         ..Default::default()
-    };
+    }
+}
+
+/// Makes and publishes a survey of one NPS, one CSAT and one rating question.
+///
+/// # Panics
+/// When it is refused.
+pub async fn make_survey(client: &Client, id: &str) {
     let survey = feedback::Survey {
         name: "After delivery".to_owned(),
         key: Some(key(id)),

@@ -10,7 +10,7 @@ use prost_reflect::{
 const UUID: &str = "0190b3a1-7c3d-7c3d-8c3d-0190b3a17c3d";
 
 /// Texts of which some one satisfies any pattern of the contract.
-const TEXTS: [&str; 7] = [
+const TEXTS: [&str; 9] = [
     "shop",
     "USD",
     "operations/0190b3a1-7c3d-7c3d-8c3d-0190b3a17c3d",
@@ -18,6 +18,8 @@ const TEXTS: [&str; 7] = [
     "UTC",
     UUID,
     "x_1",
+    "order.read",
+    "rgd_aaaaaaaaaaaa",
 ];
 
 /// The contract, for reading.
@@ -111,6 +113,11 @@ impl Contract {
             Kind::Uint64 | Kind::Fixed64 => Value::U64(1),
             Kind::Double => Value::F64(1.0),
             Kind::Enum(_) => Value::EnumNumber(1),
+            Kind::Bytes => {
+                let rules = rules.of("bytes");
+                let count = rules.number("len").or(rules.number("min_len")).unwrap_or(1);
+                Value::Bytes(vec![7; usize::try_from(count).unwrap_or(1)].into())
+            }
             _ => return None,
         })
     }
@@ -146,6 +153,68 @@ impl Contract {
         let mut out = Vec::new();
         self.collect(of, &[], "", &mut out);
         out
+    }
+
+    /// Values that lie just on a limit of a rule, one by one: the contract takes them.
+    #[must_use]
+    pub fn limits(&self, of: &MessageDescriptor) -> Vec<Wrong> {
+        let mut out = Vec::new();
+        self.collect_limits(of, &[], "", &mut out);
+        out
+    }
+
+    fn collect_limits(
+        &self,
+        of: &MessageDescriptor,
+        before: &[FieldDescriptor],
+        path: &str,
+        out: &mut Vec<Wrong>,
+    ) {
+        for field in of.fields().filter(|field| !field.is_map()) {
+            let first = field
+                .containing_oneof()
+                .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(&field));
+            if !first {
+                continue;
+            }
+            let steps = [before, std::slice::from_ref(&field)].concat();
+            let dot = if path.is_empty() { "" } else { "." };
+            let path = format!("{path}{dot}{}", field.name());
+            let rules = self.rules(&field);
+            let values = if field.is_list() {
+                self.list_limits(&field, &rules)
+            } else {
+                scalar_limits(&field, &rules)
+            };
+            out.extend(values.into_iter().map(|value| Wrong {
+                path: path.clone(),
+                what: "on a limit".to_owned(),
+                steps: steps.clone(),
+                value: Some(value),
+            }));
+            if let Kind::Message(message) = field.kind()
+                && !message.full_name().starts_with("google.")
+            {
+                let below = if field.is_list() {
+                    format!("{path}[0]")
+                } else {
+                    path
+                };
+                self.collect_limits(&message, &steps, &below, out);
+            }
+        }
+    }
+
+    fn list_limits(&self, field: &FieldDescriptor, rules: &Rules) -> Vec<Value> {
+        let repeated = rules.of("repeated");
+        let Some(Value::List(one)) = self.sound_value(field) else {
+            return Vec::new();
+        };
+        ["min_items", "max_items"]
+            .iter()
+            .filter_map(|rule| usize::try_from(repeated.number(rule)?).ok())
+            .filter_map(|count| Some(Value::List(vec![one.first()?.clone(); count])))
+            .collect()
     }
 
     fn collect(
@@ -297,10 +366,101 @@ fn text(rules: &Rules) -> String {
     match rules.value("pattern") {
         Some(Value::String(pattern)) => {
             let pattern = regex::Regex::new(&pattern).unwrap();
-            let fits = TEXTS.iter().find(|text| pattern.is_match(text));
-            (*fits.unwrap_or_else(|| panic!("no text of the test fits {pattern}"))).to_owned()
+            match TEXTS.iter().find(|text| pattern.is_match(text)) {
+                Some(text) => (*text).to_owned(),
+                None => {
+                    let text = sample(&regex_syntax::parse(pattern.as_str()).unwrap());
+                    assert!(pattern.is_match(&text), "{text:?} does not fit {pattern}");
+                    text
+                }
+            }
         }
         _ => "shop".to_owned(),
+    }
+}
+
+/// Values on the limits of a field's rules.
+fn scalar_limits(field: &FieldDescriptor, rules: &Rules) -> Vec<Value> {
+    let ends = |rules: &Rules| -> Vec<i64> {
+        [("gte", 0), ("lte", 0), ("gt", 1), ("lt", -1)]
+            .iter()
+            .filter_map(|(rule, off)| rules.number(rule)?.checked_add(*off))
+            .collect()
+    };
+    match field.kind() {
+        Kind::String => {
+            let rules = rules.of("string");
+            if rules.value("pattern").is_some() || rules.flag("uuid") {
+                return Vec::new();
+            }
+            ["min_len", "max_len"]
+                .iter()
+                .filter_map(|rule| usize::try_from(rules.number(rule)?).ok())
+                .flat_map(|count| {
+                    [
+                        Value::String("a".repeat(count)),
+                        Value::String("é".repeat(count)),
+                    ]
+                })
+                .collect()
+        }
+        Kind::Bytes => {
+            let rules = rules.of("bytes");
+            ["len", "min_len", "max_len"]
+                .iter()
+                .filter_map(|rule| usize::try_from(rules.number(rule)?).ok())
+                .map(|count| Value::Bytes(vec![7; count].into()))
+                .collect()
+        }
+        Kind::Int32 => ends(&rules.of("int32"))
+            .into_iter()
+            .filter_map(|n| i32::try_from(n).ok().map(Value::I32))
+            .collect(),
+        Kind::Int64 => ends(&rules.of("int64"))
+            .into_iter()
+            .map(Value::I64)
+            .collect(),
+        Kind::Uint32 => ends(&rules.of("uint32"))
+            .into_iter()
+            .filter_map(|n| u32::try_from(n).ok().map(Value::U32))
+            .collect(),
+        Kind::Uint64 => ends(&rules.of("uint64"))
+            .into_iter()
+            .filter_map(|n| u64::try_from(n).ok().map(Value::U64))
+            .collect(),
+        Kind::Enum(of) => {
+            let numbers = of.values().map(|value| value.number());
+            numbers.map(Value::EnumNumber).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// A short text that an expression takes.
+fn sample(of: &regex_syntax::hir::Hir) -> String {
+    use regex_syntax::hir::{Class, HirKind};
+    match of.kind() {
+        HirKind::Empty | HirKind::Look(_) => String::new(),
+        HirKind::Literal(literal) => String::from_utf8_lossy(&literal.0).into_owned(),
+        HirKind::Class(Class::Unicode(class)) => {
+            let plain = class
+                .ranges()
+                .iter()
+                .map(regex_syntax::hir::ClassUnicodeRange::start);
+            let letter = plain.clone().find(char::is_ascii_alphanumeric);
+            letter
+                .or_else(|| plain.clone().next())
+                .map(String::from)
+                .unwrap_or_default()
+        }
+        HirKind::Class(Class::Bytes(_)) => String::new(),
+        HirKind::Repetition(one) => {
+            let count = one.min.max(1).min(one.max.unwrap_or(u32::MAX));
+            sample(&one.sub).repeat(count as usize)
+        }
+        HirKind::Capture(one) => sample(&one.sub),
+        HirKind::Concat(all) => all.iter().map(sample).collect(),
+        HirKind::Alternation(all) => all.first().map(sample).unwrap_or_default(),
     }
 }
 
@@ -326,6 +486,25 @@ fn scalars(field: &FieldDescriptor, rules: &Rules) -> Vec<(&'static str, Value)>
                     "not of the pattern",
                     Value::String("!\u{7f}\u{e9}".to_owned()),
                 ));
+            }
+            // Of any text: control characters and what is no character.
+            for bad in ["a\0b", "a\u{1b}b", "a\u{fdd0}b"] {
+                out.push(("characters that no text has", Value::String(bad.to_owned())));
+            }
+        }
+        Kind::Bytes => {
+            let rules = rules.of("bytes");
+            let sized =
+                |count: i64| Value::Bytes(vec![7; usize::try_from(count).unwrap_or(0)].into());
+            if let Some(exact) = rules.number("len") {
+                out.push(("too short", sized(exact - 1)));
+                out.push(("too long", sized(exact + 1)));
+            }
+            if let Some(most) = rules.number("max_len") {
+                out.push(("too long", sized(most + 1)));
+            }
+            if let Some(least) = rules.number("min_len").filter(|least| *least > 0) {
+                out.push(("too short", sized(least - 1)));
             }
         }
         Kind::Enum(_) => {

@@ -1,7 +1,10 @@
 //! Bad input for every RPC of the contract: a canonical code, every bad field named, nothing stored, no panic.
 //!
-//! Long form (200 random messages an RPC): `REGARD_LONG=1 cargo test -p regard-tests --test wild`.
+//! Long form (200 random messages an RPC, 50,000 cases of the storm): `REGARD_LONG=1 cargo test -p regard-tests --test wild`.
 #![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "wild/storm.rs"]
+mod storm;
 
 use std::collections::BTreeMap;
 
@@ -34,7 +37,9 @@ const REFUSALS: [Code; 5] = [
 ];
 
 /// Tables that live by themselves: the roll sets quintiles and scores anew when a day comes.
-const RESTLESS: [&str; 11] = [
+const RESTLESS: [&str; 13] = [
+    "audit_seal",
+    "customer_cursor",
     "model",
     "score_rank",
     "lease",

@@ -157,7 +157,8 @@ pub fn header_name(text: &str, strict: bool) -> bool {
     !name.is_empty()
         && name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_|~`".contains(&byte))
+            // The comma is the standard's, whose expression has `+-.` as a range.
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+,-.^_|~`".contains(&byte))
 }
 
 /// True for the value of an HTTP header, strictly as RFC 7230 or at least safe to send.

@@ -1,4 +1,4 @@
-//! Reads `name TAB hexadecimal` lines and answers each with the broken rules, `path SPACE rule`, joined by U+001F: the
+//! Reads `name TAB hexadecimal` lines and answers each with the broken rules, `path TAB rule`, joined by U+001F: the
 //! Rust side of the comparison with the standard's own library. `refused` and `unknown` name messages without checks.
 
 use std::io::{BufRead as _, Write as _};
@@ -26,7 +26,7 @@ fn main() -> std::io::Result<()> {
             Some(Ok(broken)) => {
                 let broken = broken
                     .iter()
-                    .map(|(path, rule)| format!("{path} {rule}"))
+                    .map(|(path, rule)| format!("{path}\t{rule}"))
                     .collect::<Vec<_>>();
                 writeln!(out, "ok\u{1f}{}", broken.join("\u{1f}").replace('\n', " "))?;
             }
