@@ -55,6 +55,8 @@ certificate() {
 for name in customer feedback scoring; do
   certificate "$name" "DNS:$name,DNS:localhost,URI:regard://default/$name?role=service"
 done
+# Who makes tenants, keys and roles: `regard admin … --cert-file /secrets/operator.pem --cert-key-file /secrets/operator.key`.
+certificate operator "URI:regard://default/operator?role=operator"
 certificate database "DNS:database,DNS:localhost"
 
 # Passwords of the database in the form that its clients look up: host, port, database, role, password.
