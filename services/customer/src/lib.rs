@@ -46,6 +46,9 @@ pub const DEFAULT_TENANT: &str = "default";
 /// Every sealed column.
 const SEALED: &[SealedColumn] = &[customer::store::IDENTITY];
 
+/// The steps of its schema, in their order.
+pub use migration::steps as schema_steps;
+
 /// What the service is told at start.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -101,6 +104,7 @@ fn service(core: &Arc<Core>, keep_changes: Duration) -> Result<Service, Fault> {
     let service = service.directory(Arc::new(StoreDirectory(core.clone())));
     Ok(service
         .job(Job::retention(&core.db, keep_changes))
+        .job(Job::figures(&core.db))
         .job(erasure::job(core))
         .job(privacy.job()))
 }

@@ -36,6 +36,9 @@ use regard_types::Fault;
 /// Every sealed column.
 const SEALED: &[SealedColumn] = &[text::TEXT];
 
+/// The steps of its schema, in their order.
+pub use migration::steps as schema_steps;
+
 /// What the service needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -30,6 +30,8 @@ enum Command {
     Demo(cmd::demo::Demo),
     /// Run the services.
     Serve(cmd::serve::Serve),
+    /// Bring the schemas of the databases up to date.
+    Migrate(cmd::migrate::Migrate),
     /// Ask whether a suite is up: 0 if it serves, else 1.
     Health(cmd::health::Health),
     /// Bring customers, orders or survey responses from a file into a running suite.
@@ -74,6 +76,7 @@ impl Cli {
             Command::Simulate(command) => command.run(),
             Command::Demo(command) => command.run(),
             Command::Serve(command) => command.run(),
+            Command::Migrate(command) => command.run(),
             Command::Health(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Scores(command) => command.run(),

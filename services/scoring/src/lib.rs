@@ -35,6 +35,9 @@ use crate::core::Core;
 use crate::definition::Book;
 use crate::follow::Source;
 
+/// The steps of its schema, in their order.
+pub use migration::steps as schema_steps;
+
 /// What the service is told at start.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -5,23 +5,20 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use regard_types::{Clock, IdKey, IdSecret, Micros, Service, TenantId};
-use sea_orm::{ConnectionTrait as _, DbErr, TransactionTrait as _};
-use sea_orm_migration::migrator::MigratorTraitSelf;
-use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
-use sqlx::pool::PoolOptions;
+use sea_orm_migration::MigrationTrait;
 use sqlx::{Postgres, Sqlite};
 use uuid::Uuid;
 
 use crate::audit;
-use crate::engine::{Engine, Open, Pools, View, postgres_options};
+use crate::engine::{Engine, Open, Pools, View};
 use crate::error::StoreError;
 use crate::feed::{Feed, Hub};
 use crate::figures::Figures;
 use crate::growth::Growth;
 use crate::hazard::Hazard;
 use crate::lane::Lanes;
-use crate::migration::frame;
 use crate::roles;
+use crate::schema::Schema;
 use crate::tx::Tx;
 use crate::vault::{self, MasterKeys};
 
@@ -126,15 +123,12 @@ impl Database {
         secret: IdSecret,
     ) -> Result<Self, StoreError> {
         let pools = Pools::connect(settings).await?;
-        let steps = Steps(
-            frame()
-                .into_iter()
-                .chain([vault::step()])
-                .chain(migrations)
-                .map(Arc::from)
-                .collect(),
-        );
-        steps.apply(&pools, settings).await?;
+        let schema = Schema::of(migrations);
+        if settings.migrate {
+            schema.update(&pools, settings).await?;
+        } else {
+            schema.demand(&pools, settings).await?;
+        }
         check(&pools, settings.row_security).await?;
         let tx = begin(&pools, View::Nobody).await?;
         let (lanes, epoch) = prepare(&tx, clock.now()).await?;
@@ -159,6 +153,34 @@ impl Database {
             db.vault()?.check().await?;
         }
         Ok(db)
+    }
+
+    /// Brings the schema up to date, as opening does with `migrate`, and no more; the names of the steps that were applied.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn migrate(
+        settings: &DatabaseSettings,
+        migrations: Vec<Box<dyn MigrationTrait>>,
+    ) -> Result<Vec<String>, StoreError> {
+        let pools = Pools::connect(settings).await?;
+        let applied = Schema::of(migrations).update(&pools, settings).await;
+        pools.close().await;
+        applied
+    }
+
+    /// The names of the schema steps that the database lacks.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn pending(
+        settings: &DatabaseSettings,
+        migrations: Vec<Box<dyn MigrationTrait>>,
+    ) -> Result<Vec<String>, StoreError> {
+        let pools = Pools::connect(settings).await?;
+        let pending = Schema::of(migrations).pending(&pools, settings).await;
+        pools.close().await;
+        pending
     }
 
     /// The engine.
@@ -327,109 +349,4 @@ async fn prepare(tx: &Tx, now: Micros) -> Result<(u16, Uuid), StoreError> {
         .await?
         .ok_or(StoreError::Missing)?;
     Ok((lanes, row.get(0)?))
-}
-
-/// All schema steps of a service, the frame's first.
-struct Steps(Vec<Arc<dyn MigrationTrait>>);
-
-/// "regard" as a number: the key of the migrations' lock.
-const LOCK: i64 = 0x7265_6761_7264;
-
-impl Steps {
-    async fn apply(&self, pools: &Pools, settings: &DatabaseSettings) -> Result<(), StoreError> {
-        let (conn, mode) = match pools {
-            Pools::Sqlite { writer, .. } => (
-                sea_orm::SqlxSqliteConnector::from_sqlx_sqlite_pool(writer.clone()),
-                Some(sea_orm::SqliteTransactionMode::Immediate),
-            ),
-            Pools::Postgres { .. } => {
-                // a connection of its own: migrations have no statement timeout
-                let url = match settings.migrate_url.as_str() {
-                    owner if settings.migrate && !owner.is_empty() => owner,
-                    _ => &settings.url,
-                };
-                let direct = DatabaseSettings {
-                    url: url.to_owned(),
-                    statement_timeout_ms: 0,
-                    ..settings.clone()
-                };
-                let pool = PoolOptions::<Postgres>::new().max_connections(1);
-                let pool = pool.connect_with(postgres_options(&direct)?).await?;
-                (
-                    sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(pool),
-                    None,
-                )
-            }
-        };
-        if settings.migrate {
-            let options = sea_orm::TransactionOptions {
-                sqlite_transaction_mode: mode,
-                ..Default::default()
-            };
-            let tx = conn.begin_with_options(options).await?;
-            if matches!(pools, Pools::Postgres { .. }) {
-                tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})"))
-                    .await?;
-            }
-            self.up(&tx, None).await?;
-            if let Pools::Postgres { user, .. } = pools {
-                roles::arrange(&tx, user, settings.row_security).await?;
-            }
-            tx.commit().await?;
-        } else {
-            // a missing table means that nothing was applied
-            let sql = "SELECT version FROM seaql_migrations";
-            let statement = sea_orm::Statement::from_string(conn.get_database_backend(), sql);
-            let rows = conn.query_all_raw(statement).await.unwrap_or_default();
-            let applied: Vec<String> = rows
-                .iter()
-                .filter_map(|row| row.try_get_by_index(0).ok())
-                .collect();
-            let pending: Vec<_> = self
-                .0
-                .iter()
-                .filter(|step| !applied.iter().any(|name| name == step.name()))
-                .collect();
-            if let Some(first) = pending.first() {
-                let (n, first) = (pending.len(), first.name());
-                let message =
-                    format!("the schema lacks {n} steps, first {first}; run `regard migrate`");
-                return Err(StoreError::corrupt(message));
-            }
-        }
-        if matches!(pools, Pools::Postgres { .. }) {
-            conn.close().await?;
-        }
-        Ok(())
-    }
-}
-
-#[async_trait::async_trait]
-impl MigratorTraitSelf for Steps {
-    fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
-        self.0
-            .iter()
-            .map(|step| Box::new(Again(step.clone())) as Box<dyn MigrationTrait>)
-            .collect()
-    }
-}
-
-/// A step that is asked for more than once.
-struct Again(Arc<dyn MigrationTrait>);
-
-impl MigrationName for Again {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-}
-
-#[async_trait::async_trait]
-impl MigrationTrait for Again {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.0.up(manager).await
-    }
-
-    fn use_transaction(&self) -> Option<bool> {
-        self.0.use_transaction()
-    }
 }

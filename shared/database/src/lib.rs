@@ -20,6 +20,7 @@ mod lane;
 mod lease;
 pub mod migration;
 mod roles;
+mod schema;
 mod row;
 mod tx;
 pub mod vault;

@@ -7,7 +7,7 @@ use regard_database::Step;
 use sea_orm_migration::MigrationTrait;
 
 /// All steps, in order.
-pub(crate) fn steps() -> Vec<Box<dyn MigrationTrait>> {
+pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
     vec![
         Step::boxed("feedback_1_records", records::up),
         Step::boxed("feedback_2_erasure", erasure::up),

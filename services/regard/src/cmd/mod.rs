@@ -10,6 +10,7 @@ pub mod health;
 pub mod import;
 pub mod log_level;
 pub mod metrics;
+pub mod migrate;
 pub mod model;
 pub mod privacy;
 pub mod score;

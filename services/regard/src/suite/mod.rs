@@ -15,7 +15,7 @@ use regard_server::{LimitSettings, Pipe, Running, ServerSettings, Shared};
 use regard_types::Clock;
 
 pub use identity::LOCAL_KEY;
-pub use services::Which;
+pub use services::{Which, migrate};
 pub use store::stores;
 
 use crate::settings::Settings;

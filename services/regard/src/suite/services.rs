@@ -52,6 +52,32 @@ impl Which {
     }
 }
 
+/// Brings a service's schema up to date, or with `check` only looks; the names of the steps that it lacked.
+///
+/// # Errors
+/// The database cannot be reached or brought up to date.
+pub async fn migrate(
+    settings: &Settings,
+    which: Which,
+    check: bool,
+) -> anyhow::Result<Vec<String>> {
+    use regard_database::Database;
+    let folder = &settings.data.folder;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("data.folder: cannot create {}", folder.display()))?;
+    let database = database(which.database(settings), folder, which);
+    let steps = match which {
+        Which::Customer => regard_customer::schema_steps(),
+        Which::Feedback => regard_feedback::schema_steps(),
+        Which::Scoring => regard_scoring::schema_steps(),
+    };
+    Ok(if check {
+        Database::pending(&database, steps).await?
+    } else {
+        Database::migrate(&database, steps).await?
+    })
+}
+
 /// Opens the services, all at once: most of the time each waits for its store.
 pub(super) async fn open(
     settings: &Settings,
