@@ -90,7 +90,10 @@ mod tests {
             }),
             ..ErasurePart::default()
         };
-        (erasure, sign(&IdSecret([secret; 32]), erasure, part).unwrap())
+        (
+            erasure,
+            sign(&IdSecret([secret; 32]), erasure, part).unwrap(),
+        )
     }
 
     fn other(bytes: &[u8]) -> prost::bytes::Bytes {
@@ -105,7 +108,9 @@ mod tests {
         assert!(verify(erasure, &part));
         assert_eq!(
             text(erasure, &part),
-            format!("regard erasure 1\n{erasure}\nfeedback\nsqlite\n1767225600000005\nresponse 1 2 0\n")
+            format!(
+                "regard erasure 1\n{erasure}\nfeedback\nsqlite\n1767225600000005\nresponse 1 2 0\n"
+            )
         );
         assert!(!verify(Uuid::from_u128(8), &part));
         let changes: [fn(&mut ErasurePart); 6] = [

@@ -82,10 +82,23 @@ mod tests {
         let (first, second) = (fresh(&old), fresh(&old));
         for pairs in [&first, &second] {
             assert_eq!(pairs.len(), old.len());
-            assert!(pairs.windows(2).all(|w| w[0].old < w[1].old && w[0].new < w[1].new));
-            assert!(pairs.iter().all(|p| p.old < p.new && p.new.get_version_num() == 4));
+            assert!(
+                pairs
+                    .windows(2)
+                    .all(|w| w[0].old < w[1].old && w[0].new < w[1].new)
+            );
+            assert!(
+                pairs
+                    .iter()
+                    .all(|p| p.old < p.new && p.new.get_version_num() == 4)
+            );
         }
-        assert!(first.iter().zip(&second).all(|(a, b)| a.old == b.old && a.new != b.new));
+        assert!(
+            first
+                .iter()
+                .zip(&second)
+                .all(|(a, b)| a.old == b.old && a.new != b.new)
+        );
         assert_eq!(of_wire(&to_wire(&first)).ok(), Some(first));
         assert!(fresh(&[]).is_empty());
     }

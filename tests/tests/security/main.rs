@@ -2,4 +2,10 @@
 //! runs the long forms.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod erasure;
+mod matrix;
+mod overload;
+mod restart;
+mod scan;
+mod tenants;
 mod trace;

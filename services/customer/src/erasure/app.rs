@@ -97,9 +97,7 @@ async fn try_erase(
         });
     }
     write.audit("customer.erase", RecordId(erasure.id), None, None);
-    let token = write
-        .commit(vec![(KIND, RecordId(erasure.id), 1)])
-        .await?;
+    let token = write.commit(vec![(KIND, RecordId(erasure.id), 1)]).await?;
     Ok(Written {
         value: erasure,
         token,

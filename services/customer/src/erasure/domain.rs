@@ -42,6 +42,8 @@ impl Erasure {
     /// Those that have not reported.
     pub fn pending(&self) -> impl Iterator<Item = &'static str> + '_ {
         let reported = |service: &&str| self.parts.iter().any(|part| part.service == **service);
-        SERVICES.into_iter().filter(move |service| !reported(service))
+        SERVICES
+            .into_iter()
+            .filter(move |service| !reported(service))
     }
 }

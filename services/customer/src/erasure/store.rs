@@ -74,11 +74,19 @@ pub async fn insert(
         ("erasure", ColumnData::OneUuid(erasure.id)),
         (
             "old",
-            customers.iter().map(|p| p.old).collect::<Vec<Uuid>>().into(),
+            customers
+                .iter()
+                .map(|p| p.old)
+                .collect::<Vec<Uuid>>()
+                .into(),
         ),
         (
             "new",
-            customers.iter().map(|p| p.new).collect::<Vec<Uuid>>().into(),
+            customers
+                .iter()
+                .map(|p| p.new)
+                .collect::<Vec<Uuid>>()
+                .into(),
         ),
     ];
     tx.bulk_insert("erasure_pair", &columns, Conflict::Fail)
@@ -95,18 +103,14 @@ pub async fn pairs(tx: &Tx, tenant: TenantId, erasure: Uuid) -> Result<Vec<Pair>
             new: row.get(1)?,
         })
     };
-    let rows = tx
-        .fetch(sql, vec![tenant.0.into(), erasure.into()])
-        .await?;
+    let rows = tx.fetch(sql, vec![tenant.0.into(), erasure.into()]).await?;
     rows.iter().map(one).collect()
 }
 
 /// An erasure with what was reported.
 pub async fn get(tx: &Tx, tenant: TenantId, id: Uuid) -> Result<Option<Erasure>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM erasure WHERE tenant = $1 AND id = $2");
-    let row = tx
-        .fetch_one(sql, vec![tenant.0.into(), id.into()])
-        .await?;
+    let row = tx.fetch_one(sql, vec![tenant.0.into(), id.into()]).await?;
     let mut found: Vec<Erasure> = row.iter().map(read).collect::<Result<_, _>>()?;
     add_parts(tx, tenant, &mut found).await?;
     Ok(found.pop())

@@ -127,4 +127,3 @@ async fn regroup(
     summaries::ensure(tx, tenant, &touched).await?;
     Ok(touched)
 }
-

@@ -25,7 +25,8 @@ pub async fn forget(core: &Core) -> Result<u64, Fault> {
         let tx = core.db.system().await?;
         for table in ["relabel", "erasure_heads"] {
             let sql = format!("DELETE FROM {table} WHERE tenant = $1 AND erasure = $2");
-            tx.run(sql, vec![tenant.0.into(), (*erasure).into()]).await?;
+            tx.run(sql, vec![tenant.0.into(), (*erasure).into()])
+                .await?;
         }
         tx.commit().await?;
     }
@@ -33,7 +34,8 @@ pub async fn forget(core: &Core) -> Result<u64, Fault> {
 }
 
 async fn passed(tx: &Tx) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
-    let sql = "SELECT tenant, erasure, feed, heads FROM erasure_heads ORDER BY tenant, erasure LIMIT $1";
+    let sql =
+        "SELECT tenant, erasure, feed, heads FROM erasure_heads ORDER BY tenant, erasure LIMIT $1";
     let mut told: BTreeMap<(TenantId, Uuid), Vec<(Service, Vec<FeedCursor>)>> = BTreeMap::new();
     for row in tx.fetch(sql, vec![ROUND.into()]).await? {
         let feed: String = row.get(2)?;

@@ -57,14 +57,25 @@ pub async fn note(
     tenant: TenantId,
     erased: &Erased,
 ) -> Result<(), StoreError> {
-    let mut pairs: Vec<Pair> = erased.customers.iter().chain(&erased.records).copied().collect();
+    let mut pairs: Vec<Pair> = erased
+        .customers
+        .iter()
+        .chain(&erased.records)
+        .copied()
+        .collect();
     pairs.sort_unstable();
     pairs.dedup_by_key(|pair| pair.old);
     if !pairs.is_empty() {
         let columns = [
             ("tenant", ColumnData::OneUuid(tenant.0)),
-            ("old", pairs.iter().map(|p| p.old).collect::<Vec<_>>().into()),
-            ("new", pairs.iter().map(|p| p.new).collect::<Vec<_>>().into()),
+            (
+                "old",
+                pairs.iter().map(|p| p.old).collect::<Vec<_>>().into(),
+            ),
+            (
+                "new",
+                pairs.iter().map(|p| p.new).collect::<Vec<_>>().into(),
+            ),
             ("erasure", ColumnData::OneUuid(erased.erasure)),
         ];
         let conflict = Conflict::Ignore {
@@ -137,7 +148,8 @@ pub async fn mapped<'a>(
 
 /// The link of an event that leads to a customer or a record of one.
 fn link(e: &Event) -> Option<Uuid> {
-    e.link.filter(|_| matches!(e.kind, Kind::Refund | Kind::Merge))
+    e.link
+        .filter(|_| matches!(e.kind, Kind::Refund | Kind::Merge))
 }
 
 /// Moves the stored events of some arrival ids, and the merge edges that lead to them, to the ids that count now, whatever load
@@ -145,11 +157,7 @@ fn link(e: &Event) -> Option<Uuid> {
 ///
 /// # Errors
 /// What the engine answers.
-pub async fn move_events(
-    tx: &Tx,
-    tenant: TenantId,
-    arrivals: &[Uuid],
-) -> Result<u64, StoreError> {
+pub async fn move_events(tx: &Tx, tenant: TenantId, arrivals: &[Uuid]) -> Result<u64, StoreError> {
     let old = "SELECT old FROM relabel WHERE tenant = $1";
     let mut moved = 0;
     for (of, gone) in [

@@ -6,6 +6,10 @@ use crate::erasure::store;
 
 pub fn up(engine: Engine) -> Vec<String> {
     let mut all = regard_erasure::tables(engine);
-    all.extend(store::tables().iter().flat_map(|table| table.create(engine)));
+    all.extend(
+        store::tables()
+            .iter()
+            .flat_map(|table| table.create(engine)),
+    );
     all
 }

@@ -152,7 +152,7 @@ impl Scores {
         i64::MIN.wrapping_add((mixed >> 1).cast_signed())
     }
 
-    /// The row as it lies in the table; positions first, in the same snapshot.
+    /// The row as it lies in the table; positions first: the row holds them, or later ones.
     async fn fill(
         &self,
         caller: &Caller,
@@ -162,7 +162,7 @@ impl Scores {
     ) -> Result<Entry, Fault> {
         let core = &*self.core;
         let at = std::time::Instant::now();
-        let tx = core.db.read(caller).await?;
+        let tx = core.db.glance(caller).await?;
         let applied = super::applied::read(&tx, at).await?;
         covers(&applied.vector, need)?;
         let row = store::of_arrivals(&tx, caller.tenant, &[arrival])
@@ -275,12 +275,18 @@ impl Scores {
     ) -> Result<std::collections::HashMap<Uuid, Entry>, Fault> {
         let core = &*self.core;
         let at = std::time::Instant::now();
-        let tx = core.db.read(caller).await?;
+        let tx = core.db.glance(caller).await?;
         let applied = super::applied::read(&tx, at).await?;
         covers(&applied.vector, need)?;
         let rows = store::of_arrivals(&tx, caller.tenant, arrivals).await?;
-        drop(tx);
         let mut out = std::collections::HashMap::with_capacity(arrivals.len());
+        if rows.len() < arrivals.len() {
+            let ids = core.db.ids(caller.tenant);
+            for gone in erasure::among(&tx, caller.tenant, &ids, arrivals).await? {
+                out.insert(gone, entry(erasure::GONE, applied.vector.clone(), Vec::new()));
+            }
+        }
+        drop(tx);
         for row in rows {
             out.insert(
                 row.asked,

@@ -51,7 +51,9 @@ fn hex(bytes: &[u8]) -> String {
 fn bytes(digits: &str) -> anyhow::Result<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok().filter(|text| text.len() == 2);
+        let text = std::str::from_utf8(pair)
+            .ok()
+            .filter(|text| text.len() == 2);
         u8::from_str_radix(text.unwrap_or("?"), 16)
     };
     pairs
@@ -187,7 +189,11 @@ impl VerifyReceipt {
                 lacks.join(", ")
             );
         }
-        writeln!(out, "the receipt of erasure {} is complete and as it was signed", receipt.erasure)?;
+        writeln!(
+            out,
+            "the receipt of erasure {} is complete and as it was signed",
+            receipt.erasure
+        )?;
         Ok(())
     }
 }
