@@ -5,11 +5,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Served, data, fails, json, ok};
+use common::{Served, data, fails, json, ok, run};
 
 /// 64 hexadecimal digits.
 const SECRET: &str =
     "secrets.id_secret=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// The key under which names and texts are sealed.
+const MASTER: &str =
+    "secrets.master_key=99112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 /// What scoring shows to read the feeds.
 const KEY: &str = "the-key-of-the-scoring-service-0001";
@@ -191,13 +195,14 @@ fn services_run_apart() {
     std::fs::write(
         &config,
         format!(
-            "[[identity.keys]]\nkey = '{KEY}'\ntenant = 'default'\nname = 'scoring'\npermissions = ['change.read']\nall_tenants = true\n"
+            "[[identity.keys]]\nkey = '{KEY}'\ntenant = 'default'\nname = 'scoring'\nroles = ['service']\n"
         ),
     )
     .unwrap();
     let config = config.display().to_string();
     let facts = Served::start(&[
-        "customer", "feedback", "--data", &folder, "--set", SECRET, "--config", &config,
+        "customer", "feedback", "--data", &folder, "--set", SECRET, "--set", MASTER, "--config",
+        &config,
     ]);
     let set = |key: &str| format!("peer.{key}_address={}", facts.address);
     let meaning = Served::start(&[
@@ -241,6 +246,20 @@ fn services_run_apart() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(value, 1000.0);
+    // A key that one process makes opens the other, and is shut there within seconds of its end.
+    let key = json(&["admin", "key", "create", "eyes", "--role", "reader", "--server", &facts.address, "--json"]);
+    let secret = key["secret"].as_str().unwrap();
+    let ask = ["scores", "1", "--server", &meaning.address, "--key", secret];
+    ok(&ask);
+    let (_, message) = fails(&["fit", "rfm", "--server", &meaning.address, "--key", secret]);
+    assert!(message.contains("model.fit"), "{message}");
+    ok(&["admin", "key", "revoke", key["id"].as_str().unwrap(), "--server", &facts.address]);
+    let ended = std::time::Instant::now();
+    while run(&ask).status.success() {
+        assert!(ended.elapsed() < Duration::from_secs(10), "the key works still");
+    }
+    let (_, message) = fails(&ask);
+    assert!(message.contains("UNAUTHENTICATED"), "{message}");
     let (_, message) = fails(&["scores", "1", "--server", &facts.address]);
     assert!(
         message.contains("NOT_SERVED") || message.contains("UNIMPLEMENTED"),
@@ -318,6 +337,8 @@ fn what_must_not_be_served_is_refused() {
     assert!(message.contains("secrets.id_secret"), "{message}");
     let (_, message) = fails(&["serve", "scoring", "--data", &folder, "--set", SECRET]);
     assert!(message.contains("peer.customer_address"), "{message}");
+    let (_, message) = fails(&["serve", "feedback", "--data", &folder, "--set", SECRET]);
+    assert!(message.contains("secrets.master_key_file"), "{message}");
     let (_, message) = fails(&["serve", "--data", &folder, "--set", "log.level=loud=very"]);
     assert!(message.contains("log.level"), "{message}");
 }
@@ -391,7 +412,9 @@ fn postgresql_and_redis_by_settings() {
         owner(1, "feedback"),
         owner(2, "scoring"),
     ];
-    let mut args = vec!["--data", &folder, "--set", SECRET, "--set", &redis];
+    let mut args = vec![
+        "--data", &folder, "--set", SECRET, "--set", MASTER, "--set", &redis,
+    ];
     for url in &urls {
         args.extend(["--set", url.as_str()]);
     }

@@ -6,15 +6,32 @@ use sea_orm_migration::MigrationTrait;
 pub(super) fn step() -> Box<dyn MigrationTrait> {
     Step::boxed("customer_2_access", |engine| {
         let mut all = tenants(engine);
-        let key = Table::new("api_key").uuid("tenant").uuid("id").i64("version");
+        let key = Table::new("api_key")
+            .uuid("tenant")
+            .uuid("id")
+            .i64("version");
         let key = key.i64("created").i64("updated").text("name").text("roles");
-        let key = key.text("prefix").bytes("digest").opt_i64("expires").opt_i64("revoked");
-        let key = key.text("creator").check("version >= 1").primary(&["tenant", "id"]);
+        let key = key
+            .text("prefix")
+            .bytes("digest")
+            .opt_i64("expires")
+            .opt_i64("revoked");
+        let key = key
+            .text("creator")
+            .check("version >= 1")
+            .primary(&["tenant", "id"]);
         all.extend(key.unique("api_key_prefix", &["prefix"]).create(engine));
         let role = |name: &'static str| {
             let table = Table::new(name).uuid("tenant").uuid("id").i64("version");
-            let table = table.i64("created").i64("updated").text("name").text("title");
-            table.text("permissions").flag("ended").check("version >= 1")
+            let table = table
+                .i64("created")
+                .i64("updated")
+                .text("name")
+                .text("title");
+            table
+                .text("permissions")
+                .flag("ended")
+                .check("version >= 1")
         };
         let current = role("access_role").primary(&["tenant", "id"]);
         all.extend(current.create(engine));
@@ -32,7 +49,9 @@ fn tenants(engine: Engine) -> Vec<String> {
     let mut all = Vec::new();
     for table in ["tenant", "tenant_history"] {
         for column in ["requests_per_second", "burst", "retention_days"] {
-            all.push(format!("ALTER TABLE {table} ADD COLUMN {column} {number} NOT NULL DEFAULT 0"));
+            all.push(format!(
+                "ALTER TABLE {table} ADD COLUMN {column} {number} NOT NULL DEFAULT 0"
+            ));
         }
     }
     all

@@ -165,7 +165,7 @@ impl Identity {
             caller,
             roles: Vec::new(),
         };
-        Arc::make_mut(&mut self.keys).insert(digest(key.as_bytes()), fixed);
+        Arc::make_mut(&mut self.keys).insert(digest(&[key.as_bytes()]), fixed);
         self
     }
 
@@ -177,28 +177,15 @@ impl Identity {
         trusted: Option<&Caller>,
     ) -> Result<Found, Fault> {
         let credential = credential(headers)?;
-        let (digest, who) = match (trusted, certificate, credential) {
+        let digest = match (trusted, certificate, credential) {
             (Some(trusted), _, None) => return Ok(Found::Caller(trusted.clone())),
             (None, Some(_), Some(_)) => {
                 return Err(Fault::unauthenticated(
                     "the call names its caller twice, by a client certificate and by a header; send one",
                 ));
             }
-            (None, Some(shown), None) => {
-                let leaf = shown.0.first().map(AsRef::as_ref).unwrap_or_default();
-                let digest = digest(leaf);
-                (digest, Who::Certificate(shown.clone()))
-            }
-            (_, _, Some(key)) => {
-                let digest = digest(key);
-                match self.keys.get(&digest) {
-                    Some(fixed) if self.directory.is_none() && fixed.roles.is_empty() => {
-                        return Ok(Found::Caller(fixed.caller.clone()));
-                    }
-                    Some(fixed) => (digest, Who::Fixed(fixed.clone())),
-                    None => (digest, self.dynamic(key)?),
-                }
-            }
+            (None, Some(shown), None) => digest(&[b"certificate:", leaf(shown)]),
+            (_, _, Some(key)) => digest(&[key]),
             (None, None, None) => {
                 let caller = self.embedded.clone().ok_or_else(|| {
                     Fault::unauthenticated(
@@ -208,10 +195,23 @@ impl Identity {
                 return Ok(Found::Caller(caller));
             }
         };
-        match self.callers.get(&digest) {
-            Some(seen) if seen.until > Instant::now() => Ok(Found::Caller(seen.caller.clone())),
-            _ => Ok(Found::Ask(Ask { digest, who })),
+        if let Some(seen) = self.callers.get(&digest)
+            && seen.until > Instant::now()
+        {
+            return Ok(Found::Caller(seen.caller.clone()));
         }
+        let who = match (credential, certificate) {
+            (Some(key), _) => match self.keys.get(&digest) {
+                Some(fixed) if self.directory.is_none() && fixed.roles.is_empty() => {
+                    return Ok(Found::Caller(fixed.caller.clone()));
+                }
+                Some(fixed) => Who::Fixed(fixed.clone()),
+                None => self.dynamic(key)?,
+            },
+            (None, Some(shown)) => Who::Certificate(shown.clone()),
+            (None, None) => return Err(Fault::bug("a credential that is none")),
+        };
+        Ok(Found::Ask(Ask { digest, who }))
     }
 
     /// A credential that is no key of the settings: by its form.
@@ -240,8 +240,7 @@ impl Identity {
         let (caller, until) = match who {
             Who::Fixed(fixed) => self.fixed(fixed).await?,
             Who::Certificate(shown) => {
-                let leaf = shown.0.first().map(AsRef::as_ref).unwrap_or_default();
-                let named = certificate::named(leaf, &self.certificates)?;
+                let named = certificate::named(leaf(&shown), &self.certificates)?;
                 self.named(&named).await?
             }
             Who::ApiKey(key) => self.api_key(&key, digest).await?,
@@ -399,6 +398,16 @@ fn is_tenant(name: &str) -> bool {
     (1..=63).contains(&bytes.len()) && letters && !dash(bytes.first()) && !dash(bytes.last())
 }
 
-fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
+/// The caller's own certificate, DER.
+fn leaf(shown: &PeerCertificate) -> &[u8] {
+    shown.0.first().map(AsRef::as_ref).unwrap_or_default()
+}
+
+/// By which a credential is found. Certificates are no secrets: what stands before them parts them from keys.
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
 }

@@ -34,7 +34,7 @@ pub(super) fn keys(
         check(key, &at, bad);
         if bad.len() == before
             && keys
-                .insert(digest(key.key.as_bytes()), fixed(key, ids))
+                .insert(digest(&[key.key.as_bytes()]), fixed(key, ids))
                 .is_some()
         {
             bad.push(SettingsError::new(
