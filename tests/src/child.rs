@@ -1,6 +1,8 @@
 //! A process that serves a plan, and its sudden end.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use regard_client::{Client, Options};
@@ -21,7 +23,22 @@ impl Process {
     /// When it ends early; its log is on the standard error.
     #[must_use]
     pub fn start(program: &str, plan: &Plan) -> Self {
-        let mut child = Command::new(program)
+        Self::begin(plan, &mut Command::new(program))
+    }
+
+    /// As [`Process::start`], with a log of this level in a file.
+    ///
+    /// # Panics
+    /// As there, and when the file cannot be made.
+    #[must_use]
+    pub fn start_logged(program: &str, plan: &Plan, level: &str, log: &Path) -> Self {
+        let log = File::create(log).unwrap();
+        let mut command = Command::new(program);
+        Self::begin(plan, command.env("SUITE_LOG", level).stderr(log))
+    }
+
+    fn begin(plan: &Plan, command: &mut Command) -> Self {
+        let mut child = command
             .arg(serde_json::to_string(plan).unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

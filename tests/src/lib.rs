@@ -8,6 +8,7 @@ pub mod collector;
 pub mod mutation;
 pub mod plan;
 pub mod raw;
+pub mod scan;
 pub mod shuffle;
 pub mod storm;
 pub mod tables;
