@@ -108,3 +108,39 @@ fn delay(headers: &HeaderMap) -> Option<Duration> {
     let status = Status::from_header_map(headers)?;
     status.get_details_retry_info()?.retry_delay
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn told(code: Code, delay: Option<u64>, pushback: Option<&'static str>) -> Option<Duration> {
+        let mut details = ErrorDetails::new();
+        if let Some(delay) = delay {
+            details.set_retry_info(Some(Duration::from_millis(delay)));
+        }
+        let status = Status::with_error_details(code, "refused", details);
+        let mut headers = status.into_http::<()>().headers().clone();
+        if let Some(text) = pushback {
+            headers.insert(PUSHBACK, text.parse().unwrap());
+        }
+        again(&headers)
+    }
+
+    #[test]
+    fn the_server_says_when_to_come_again() {
+        let after = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(told(Code::Unavailable, None, None), after(0));
+        assert_eq!(told(Code::Unavailable, Some(70), None), after(70));
+        assert_eq!(told(Code::Unavailable, Some(70), Some("90")), after(90));
+        assert_eq!(told(Code::Unavailable, None, Some("-1")), None);
+        // A message too large stays too large; a rate passes.
+        assert_eq!(told(Code::ResourceExhausted, None, None), None);
+        assert_eq!(told(Code::ResourceExhausted, Some(70), None), after(70));
+        assert_eq!(told(Code::Internal, Some(70), None), None);
+        assert_eq!(again(&HeaderMap::new()), None);
+    }
+}

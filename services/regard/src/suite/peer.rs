@@ -30,7 +30,8 @@ pub(super) fn client(
     };
     if !address.is_empty() {
         let key = format!("peer.{}_address", to.name());
-        return Client::lazy(address, &options(peer, address)?).with_context(|| key);
+        let options = options(peer, address, &key)?;
+        return Client::lazy(address, &options).context(key);
     }
     if !here.contains(&to) {
         bail!(
@@ -44,7 +45,7 @@ pub(super) fn client(
     Ok(Client::over(channel, &Options::default())?)
 }
 
-fn options(peer: &Peer, address: &str) -> anyhow::Result<Options> {
+fn options(peer: &Peer, address: &str, key: &str) -> anyhow::Result<Options> {
     let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
     let api_key = if peer.api_key_file.is_empty() {
         peer.api_key.reveal().to_owned()
@@ -52,23 +53,18 @@ fn options(peer: &Peer, address: &str) -> anyhow::Result<Options> {
         read_secret("peer.api_key_file", peer.api_key_file.as_ref())?
     };
     let token_file = path(&peer.token_file);
-    let identity = path(&peer.cert_file).zip(path(&peer.key_file));
-    if api_key.is_empty() && token_file.is_none() && identity.is_none() {
-        bail!(
-            "peer.{}_address is set, but nothing says there who calls: set peer.api_key_file, peer.token_file, or peer.cert_file and \
-             peer.key_file",
-            if address == peer.customer_address {
-                "customer"
-            } else {
-                "feedback"
-            }
-        );
-    }
     let tls = address.starts_with("https://").then(|| Tls {
         ca_file: path(&peer.ca_file),
-        identity,
+        identity: path(&peer.cert_file).zip(path(&peer.key_file)),
         server_name: (!peer.server_name.is_empty()).then(|| peer.server_name.clone()),
     });
+    let certified = tls.as_ref().is_some_and(|tls| tls.identity.is_some());
+    if api_key.is_empty() && token_file.is_none() && !certified {
+        bail!(
+            "{key} is {address}, but nothing says there who calls: set peer.api_key_file, peer.token_file, or (for https) \
+             peer.cert_file and peer.key_file"
+        );
+    }
     Ok(Options {
         api_key: (!api_key.is_empty()).then_some(api_key),
         token_file,

@@ -156,6 +156,10 @@ impl Inner {
                 match &**replica.state() {
                     State::Up(link) if !link.is_closed() => up.push(replica),
                     State::Up(_) | State::Dialing => dialing = true,
+                    State::Idle => {
+                        replica.try_now();
+                        dialing = true;
+                    }
                     State::Down(reason) => why = Some(Arc::clone(reason)),
                 }
             }
@@ -291,4 +295,119 @@ fn less_busy(mut up: Vec<&Arc<Replica>>) -> Option<&Arc<Replica>> {
     } else {
         one
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Connections to a server that says nothing: enough to be up.
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn balancer(of: &[SocketAddr]) -> Balancer {
+        let text: Vec<String> = of.iter().map(ToString::to_string).collect();
+        let addresses = Addresses::parse(&format!("http://{}", text.join(","))).unwrap();
+        Balancer::new(addresses, &Options::default()).unwrap()
+    }
+
+    async fn drawn(balancer: &Balancer) -> Vec<SocketAddr> {
+        let mut drawn = Vec::new();
+        for _ in 0..64 {
+            let (replica, _) = balancer.0.pick(&Tried::default()).await.unwrap();
+            drawn.push(replica.address);
+        }
+        drawn.sort();
+        drawn.dedup();
+        drawn
+    }
+
+    #[tokio::test]
+    async fn servers_come_and_go_with_the_name() {
+        let (_one, first) = listener().await;
+        let (_other, second) = listener().await;
+        let balancer = balancer(&[first]).await;
+        assert_eq!(drawn(&balancer).await, [first]);
+        let host = Arc::clone(&balancer.0.hosts[0]);
+        let known = balancer.0.replicas.load().first().map(Arc::clone).unwrap();
+        // The name has another one, too: it is used as soon as it is connected, and the first keeps its connection.
+        let both = vec![(Arc::clone(&host), second), (Arc::clone(&host), first)];
+        balancer.0.replace(both.clone());
+        let mut sorted = [first, second];
+        sorted.sort();
+        while drawn(&balancer).await != sorted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(
+            balancer
+                .0
+                .replicas
+                .load()
+                .iter()
+                .any(|r| Arc::ptr_eq(r, &known))
+        );
+        // And then the second alone.
+        balancer.0.replace(both[..1].to_vec());
+        assert_eq!(drawn(&balancer).await, [second]);
+        assert!(known.state().is_up());
+    }
+
+    #[tokio::test]
+    async fn a_call_goes_where_it_was_not_yet() {
+        let (_one, first) = listener().await;
+        let (_other, second) = listener().await;
+        let balancer = balancer(&[first, second]).await;
+        while drawn(&balancer).await.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let tried = Tried(vec![first]);
+        for _ in 0..32 {
+            assert_eq!(balancer.0.pick(&tried).await.unwrap().0.address, second);
+        }
+        // The less busy of two.
+        let other = balancer.0.pick(&tried).await.unwrap().0;
+        let _busy = other.busy();
+        assert_eq!(drawn(&balancer).await, [first]);
+        // All were tried: any will do.
+        let tried = Tried(vec![first, second]);
+        assert!(balancer.0.pick(&tried).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_connection_without_calls_is_remade_when_there_is_one() {
+        let (one, first) = listener().await;
+        let balancer = balancer(&[first]).await;
+        balancer.ready().await.unwrap();
+        let (stream, _) = one.accept().await.unwrap();
+        // Long enough not to count as one that could not be made.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        drop(stream);
+        let dialed = tokio::time::timeout(Duration::from_millis(300), one.accept()).await;
+        assert!(dialed.is_err(), "nobody called");
+        balancer.ready().await.unwrap();
+        one.accept().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_dropped_leaves_nothing_behind() {
+        let (one, first) = listener().await;
+        let balancer = balancer(&[first]).await;
+        balancer.ready().await.unwrap();
+        let (mut stream, _) = one.accept().await.unwrap();
+        let weak = Arc::downgrade(&balancer.0.replicas.load()[0]);
+        drop(balancer);
+        // The connection ends, and with it the task that kept it.
+        let mut rest = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest)
+            .await
+            .unwrap();
+        assert!(weak.upgrade().is_none());
+    }
 }

@@ -1,7 +1,7 @@
 //! One server: its connection is made in the background, and again whenever it is lost.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(super) struct Replica {
     pub(super) address: SocketAddr,
     state: ArcSwap<State>,
     open: AtomicUsize,
+    /// Whether the connection had a call.
+    used: AtomicBool,
     wake: Arc<Notify>,
     news: Arc<News>,
 }
@@ -36,8 +38,17 @@ pub(super) enum State {
     /// It is being made.
     Dialing,
     Up(Link),
+    /// It ended, and nobody had called: it is made again when somebody does.
+    Idle,
     /// It could not be made; why.
     Down(Arc<str>),
+}
+
+#[cfg(test)]
+impl State {
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self, Self::Up(link) if !link.is_closed())
+    }
 }
 
 impl Replica {
@@ -53,6 +64,7 @@ impl Replica {
             address,
             state: ArcSwap::from_pointee(State::Dialing),
             open: AtomicUsize::new(0),
+            used: AtomicBool::new(false),
             wake: Arc::default(),
             news,
         });
@@ -66,7 +78,7 @@ impl Replica {
 
     /// Makes the next attempt to connect now.
     pub(super) fn try_now(&self) {
-        if matches!(&**self.state.load(), State::Down(_)) {
+        if matches!(&**self.state.load(), State::Down(_) | State::Idle) {
             self.set(State::Dialing);
             self.wake.notify_one();
         }
@@ -80,6 +92,7 @@ impl Replica {
     /// Counts a call until dropped.
     pub(super) fn busy(&self) -> Busy<'_> {
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.used.store(true, Ordering::Relaxed);
         Busy(self)
     }
 
@@ -97,6 +110,12 @@ impl Replica {
     fn set(&self, state: State) {
         self.state.store(Arc::new(state));
         self.news.changed.send_replace(());
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.wake.notify_one(); // who keeps it connected ends, too
     }
 }
 
@@ -129,10 +148,17 @@ async fn keep(replica: Weak<Replica>, wake: Arc<Notify>, dialer: Arc<Dialer>) {
                 let ended = work.await;
                 if began.elapsed() >= BRIEF {
                     failures = 0;
-                    let Some(used) = replica.upgrade() else {
+                    let Some(replica) = replica.upgrade() else {
                         return;
                     };
-                    used.set(State::Dialing);
+                    // Servers end connections without calls: to remake them at once would go on for ever.
+                    if replica.used.swap(false, Ordering::Relaxed) {
+                        replica.set(State::Dialing);
+                        continue;
+                    }
+                    replica.set(State::Idle);
+                    drop(replica);
+                    wake.notified().await;
                     continue;
                 }
                 let why = ended
