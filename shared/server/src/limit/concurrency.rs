@@ -168,7 +168,7 @@ impl Concurrency {
         }
         let peak = self.peak.swap(self.in_work(), Ordering::Relaxed);
         let calm = state.phase == Phase::Probing || peak <= (self.limit() / 4).max(2);
-        let pressure = state.pressure(calm, self.bounds.slack);
+        let (pressure, mean) = state.pressure(calm, self.bounds.slack);
         if calm {
             state.calm = now;
         }
@@ -178,8 +178,8 @@ impl Concurrency {
             Phase::Probing => state.phase = Phase::Normal,
             Phase::Normal => {
                 if pressure > 1.0 {
-                    state.limit *= (1.0 / pressure).clamp(0.7, 0.98);
-                } else if pressure < EASY && as_f64(peak) >= 0.8 * state.limit {
+                    state.limit *= (1.0 / pressure).clamp(0.4, 0.98);
+                } else if pressure.max(mean / 2.0) < EASY && as_f64(peak) >= 0.8 * state.limit {
                     state.limit += (state.limit * GROWTH).max(1.0);
                 } else if as_f64(peak) < state.limit / 4.0 {
                     let used = as_f64(peak.saturating_mul(4).max(START));
@@ -202,9 +202,9 @@ impl Concurrency {
 }
 
 impl State {
-    /// The latency as a share of the tolerated one, each RPC weighed by its time; ends the window.
-    fn pressure(&self, calm: bool, slack: u64) -> f64 {
-        let (mut sum, mut weight) = (0.0, 0.0);
+    /// The shortest and the mean latency as a share of the tolerated one, each RPC weighed by its time; ends the window.
+    fn pressure(&self, calm: bool, slack: u64) -> (f64, f64) {
+        let (mut sum, mut means, mut weight) = (0.0, 0.0, 0.0);
         for pace in &self.paces {
             let answers = pace.answers.swap(0, Ordering::Relaxed);
             let total = pace.total.swap(0, Ordering::Relaxed);
@@ -226,9 +226,14 @@ impl State {
             pace.calm.store(next.max(1), Ordering::Relaxed);
             let fine = (as_f64(next) * TOLERANCE).max(as_f64(next.saturating_add(slack)));
             sum += as_f64(total) * as_f64(shortest) / fine.max(1.0);
+            means += as_f64(total) * as_f64(total / answers) / fine.max(1.0);
             weight += as_f64(total);
         }
-        if weight > 0.0 { sum / weight } else { 0.0 }
+        if weight > 0.0 {
+            (sum / weight, means / weight)
+        } else {
+            (0.0, 0.0)
+        }
     }
 }
 
