@@ -26,6 +26,19 @@ pub fn frame(message: &[u8]) -> Bytes {
 /// # Panics
 /// When the connection cannot be used.
 pub async fn call(channel: &Channel, path: &str, body: Bytes) -> (Option<Bytes>, Status) {
+    call_with(channel, path, &[("grpc-timeout", "20S")], body).await
+}
+
+/// As [`call`], with headers of the test's choice.
+///
+/// # Panics
+/// When the connection cannot be used.
+pub async fn call_with(
+    channel: &Channel,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> (Option<Bytes>, Status) {
     let mut channel = channel.clone();
     let uri = http::Uri::builder()
         .scheme("http")
@@ -34,8 +47,10 @@ pub async fn call(channel: &Channel, path: &str, body: Bytes) -> (Option<Bytes>,
     let body = Full::new(body).map_err(|never: std::convert::Infallible| match never {});
     let request = http::Request::post(uri.build().unwrap())
         .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("grpc-timeout", "20S")
+        .header("te", "trailers");
+    let request = headers
+        .iter()
+        .fold(request, |request, (name, value)| request.header(*name, *value))
         .body(Body::new(body))
         .unwrap();
     let response = channel.ready().await.unwrap().call(request).await.unwrap();

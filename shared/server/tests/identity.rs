@@ -136,12 +136,11 @@ async fn roles_and_the_directory_decide() {
         "key-that-nobody-knows",
         wrong.as_str(),
         "eyJhbGciOiJub25lIn0.e30.",
-        "",
     ] {
         let client = play.tcp(&keyed(key)).await;
         let status = who(&client).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated, "{key}: {status:?}");
-        assert!(key.is_empty() || !status.message().contains(key));
+        assert!(!status.message().contains(key));
     }
     assert_eq!(
         who(&play.tcp(&Options::default()).await).await.unwrap(),
