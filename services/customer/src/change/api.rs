@@ -35,13 +35,7 @@ fn to_changes(rows: &[ChangeRow]) -> Result<Vec<pb::Change>, Fault> {
     rows.iter().map(to_change).collect()
 }
 
-/// Of the kinds that are asked for; all if none is named.
-fn wanted(kinds: &[String], kind: &str) -> bool {
-    kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind)
-}
-
-fn to_batch(mut batch: FeedBatch, kinds: &[String]) -> Result<pb::WatchChangesResponse, Fault> {
-    batch.changes.retain(|change| wanted(kinds, &change.kind));
+fn to_batch(batch: &FeedBatch) -> Result<pb::WatchChangesResponse, Fault> {
     Ok(pb::WatchChangesResponse {
         epoch: batch.epoch.to_string(),
         lane: u32::from(batch.lane),
@@ -73,8 +67,9 @@ impl ChangeApi {
         let request = request.into_inner();
         let (epoch, cursors) = (epoch(&request.epoch)?, cursors(&request.cursors)?);
         let feed = self.0.db.feed();
-        let batches = feed.watch(epoch, cursors, seen(&caller), BATCH).await?;
-        Ok(answers(batches.map(move |batch| to_batch(batch?, &request.kinds))))
+        let wanted = (seen(&caller), request.kinds);
+        let batches = feed.watch_kinds(epoch, cursors, wanted, BATCH).await?;
+        Ok(answers(batches.map(|batch| to_batch(&batch?))))
     }
 
     async fn snapshot(
@@ -86,7 +81,12 @@ impl ChangeApi {
         let resume = resume(&request.resume_token)?;
         let feed = self.0.db.feed();
         let pages = feed
-            .snapshot(sources(&request.kinds), seen(&caller), resume.as_deref(), BATCH)
+            .snapshot(
+                sources(&request.kinds),
+                seen(&caller),
+                resume.as_deref(),
+                BATCH,
+            )
             .await?;
         Ok(answers(
             pages

@@ -31,31 +31,46 @@ pub fn sources(kinds: &[String]) -> Vec<Arc<dyn Source>> {
             history,
             read,
         };
-        all.push(("tenant", Arc::new(of(
-            ["tenant", "tenant_history"],
-            tenant::store::COLUMNS,
-            tenant::store::change,
-        ))));
-        all.push(("customer", Arc::new(of(
-            ["customer", "customer_history"],
-            customer::store::COLUMNS,
-            customer::store::change,
-        ))));
-        all.push(("merge", Arc::new(of(
-            ["merge_edge", "merge_edge_history"],
-            merge::store::COLUMNS,
-            merge::store::change,
-        ))));
-        all.push(("order", Arc::new(of(
-            ["sales_order", "sales_order_history"],
-            order::store::COLUMNS,
-            order::store::change,
-        ))));
-        all.push(("refund", Arc::new(of(
-            ["refund", "refund_history"],
-            refund::store::COLUMNS,
-            refund::store::change,
-        ))));
+        all.push((
+            "tenant",
+            Arc::new(of(
+                ["tenant", "tenant_history"],
+                tenant::store::COLUMNS,
+                tenant::store::change,
+            )),
+        ));
+        all.push((
+            "customer",
+            Arc::new(of(
+                ["customer", "customer_history"],
+                customer::store::COLUMNS,
+                customer::store::change,
+            )),
+        ));
+        all.push((
+            "merge",
+            Arc::new(of(
+                ["merge_edge", "merge_edge_history"],
+                merge::store::COLUMNS,
+                merge::store::change,
+            )),
+        ));
+        all.push((
+            "order",
+            Arc::new(of(
+                ["sales_order", "sales_order_history"],
+                order::store::COLUMNS,
+                order::store::change,
+            )),
+        ));
+        all.push((
+            "refund",
+            Arc::new(of(
+                ["refund", "refund_history"],
+                refund::store::COLUMNS,
+                refund::store::change,
+            )),
+        ));
     }
     all.push(("erasure", Arc::new(Erasures)));
     let wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);

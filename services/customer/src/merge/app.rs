@@ -115,7 +115,12 @@ async fn try_unmerge(
     commit(core, write, &edge).await
 }
 
-async fn lock(core: &Core, write: &Write, tenant: TenantId, asked: &[(&Asked, &str)]) -> Result<(), Fault> {
+async fn lock(
+    core: &Core,
+    write: &Write,
+    tenant: TenantId,
+    asked: &[(&Asked, &str)],
+) -> Result<(), Fault> {
     let mut ids: Vec<_> = asked.iter().map(|(asked, _)| asked.id.0).collect();
     ids.sort_unstable();
     let known = customer::lock(write, tenant, &ids).await?;

@@ -171,8 +171,8 @@ pub fn unknown_customer(field: &str, id: CustomerId, key: Option<&SourceKey>) ->
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use proptest::prelude::*;
     use super::*;
+    use proptest::prelude::*;
 
     const NOW: Micros = Micros(1_000);
 

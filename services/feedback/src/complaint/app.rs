@@ -143,7 +143,7 @@ impl Complaints {
 
     /// One complaint.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Complaint, Fault> {
-        let read = self.db.read(caller).await?;
+        let read = self.db.glance(caller).await?;
         store::get(&read, (&self.vault, caller.tenant), id, false)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))

@@ -97,7 +97,7 @@ impl Items {
 
     /// One item.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<FeedbackItem, Fault> {
-        let read = self.db.read(caller).await?;
+        let read = self.db.glance(caller).await?;
         store::get(&read, (&self.vault, caller.tenant), id)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))

@@ -242,7 +242,7 @@ impl Responses {
 
     /// One response.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Response, Fault> {
-        let read = self.db.read(caller).await?;
+        let read = self.db.glance(caller).await?;
         store::get(&read, (&self.vault, caller.tenant), id)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))

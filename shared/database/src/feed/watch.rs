@@ -48,7 +48,23 @@ impl Feed {
         tenant: Option<TenantId>,
         batch_max: usize,
     ) -> Result<impl Stream<Item = Result<FeedBatch, Fault>> + Send + 'static + use<>, Fault> {
-        let watcher = self.watcher(epoch, &cursors, tenant, batch_max).await?;
+        self.watch_kinds(epoch, cursors, (tenant, Vec::new()), batch_max)
+            .await
+    }
+
+    /// As [`Feed::watch`]; of some kinds of records only, where any are named. Ranges still cover every position.
+    ///
+    /// # Errors
+    /// As [`Feed::watch`].
+    pub async fn watch_kinds(
+        &self,
+        epoch: Option<Uuid>,
+        cursors: Vec<Cursor>,
+        (tenant, kinds): (Option<TenantId>, Vec<String>),
+        batch_max: usize,
+    ) -> Result<impl Stream<Item = Result<FeedBatch, Fault>> + Send + 'static + use<>, Fault> {
+        let mut watcher = self.watcher(epoch, &cursors, tenant, batch_max).await?;
+        watcher.kinds = kinds;
         Ok(futures::stream::unfold(Some(watcher), |watcher| async {
             let mut watcher = watcher?;
             match watcher.next().await {
@@ -100,6 +116,7 @@ impl Feed {
             db: self.0.clone(),
             epoch: heads.epoch,
             tenant,
+            kinds: Vec::new(),
             batch_max: batch_max.clamp(1, BATCH),
             lanes,
             turn: 0,
@@ -133,6 +150,8 @@ struct Watcher {
     db: Database,
     epoch: Uuid,
     tenant: Option<TenantId>,
+    /// Of which records; of all if none is named.
+    kinds: Vec<String>,
     batch_max: usize,
     lanes: Vec<Standing>,
     turn: usize,
@@ -291,7 +310,8 @@ impl Watcher {
     /// Changes after `from`, and the position up to which they are all.
     async fn page(&self, tx: &Tx, head: &Head, from: u64) -> Result<(Vec<ChangeRow>, u64), Fault> {
         let limit = self.batch_max as u64;
-        let span = if self.tenant.is_some() {
+        let filtered = self.tenant.is_some() || !self.kinds.is_empty();
+        let span = if filtered {
             limit.saturating_mul(STRIDE)
         } else {
             limit
@@ -303,23 +323,32 @@ impl Watcher {
             stored(to).into(),
             stored(limit).into(),
         ];
-        let sql = if let Some(tenant) = self.tenant {
+        let mut filter = String::new();
+        if let Some(tenant) = self.tenant {
             values.push(tenant.0.into());
+            filter.push_str(" AND tenant = $5");
+        }
+        if !self.kinds.is_empty() {
+            let mut places = Vec::with_capacity(self.kinds.len());
+            for kind in &self.kinds {
+                values.push(kind.clone().into());
+                places.push(format!("${}", values.len()));
+            }
+            filter.push_str(&format!(" AND kind IN ({})", places.join(", ")));
+        }
+        let sql = format!(
             "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures, trace \
-             FROM change WHERE lane = $1 AND position > $2 AND position <= $3 AND tenant = $5 ORDER BY position LIMIT $4"
-        } else {
-            "SELECT lane, position, nonce, tenant, kind, record, version, customer, occurred_at, recorded_at, measures, trace \
-             FROM change WHERE lane = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4"
-        };
+             FROM change WHERE lane = $1 AND position > $2 AND position <= $3{filter} ORDER BY position LIMIT $4"
+        );
         let rows = tx.fetch(sql, values).await?;
         let full = rows.len() as u64 == limit;
         let whole = rows.len() as u64 == to - from;
-        if self.tenant.is_some() || !whole {
+        if filtered || !whole {
             self.not_trimmed(
                 tx,
                 head.lane,
                 from,
-                self.tenant.is_some() || self.db.0.hazard == Hazard::LoosePositions,
+                filtered || self.db.0.hazard == Hazard::LoosePositions,
             )
             .await?;
         }

@@ -197,3 +197,77 @@ impl VerifyReceipt {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use regard_erasure::{public_key, sign};
+    use regard_proto::common::v1::ErasedTable;
+    use regard_types::IdSecret;
+
+    use super::*;
+
+    fn text(services: &[&str]) -> String {
+        let id = Uuid::from_u128(7);
+        let part = |service: &&str| {
+            let part = ErasurePart {
+                service: (*service).to_owned(),
+                store: "sqlite".to_owned(),
+                tables: vec![ErasedTable {
+                    table: "record_text".to_owned(),
+                    removed: 2,
+                    ..ErasedTable::default()
+                }],
+                erase_time: Some(prost_types::Timestamp {
+                    seconds: 1_767_225_600,
+                    nanos: 7_000,
+                }),
+                ..ErasurePart::default()
+            };
+            sign(&IdSecret([1; 32]), id, part).unwrap()
+        };
+        let erasure = Erasure {
+            id: id.to_string(),
+            reason: "request".to_owned(),
+            parts: services.iter().map(part).collect(),
+            ..Erasure::default()
+        };
+        serde_json::to_string_pretty(&Receipt::of(&erasure).unwrap()).unwrap()
+    }
+
+    fn check(text: &str, keys: &[String]) -> Result<(), String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let command = VerifyReceipt {
+            file: file.path().to_owned(),
+            keys: keys.to_vec(),
+        };
+        command.run().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_receipt_is_verified_and_any_change_is_found() {
+        let whole = text(&["customer", "feedback", "scoring"]);
+        check(&whole, &[]).unwrap();
+        let key = |secret: u8| {
+            let key = public_key(&IdSecret([secret; 32]), "feedback").unwrap();
+            format!("feedback={}", hex(&key))
+        };
+        check(&whole, &[key(1)]).unwrap();
+        assert!(check(&whole, &[key(2)]).unwrap_err().contains("feedback"));
+        for (from, to) in [
+            ("\"removed\": 2", "\"removed\": 3"),
+            ("1767225600000007", "1767225600000008"),
+            ("sqlite", "postgres"),
+            ("\"signature\": \"", "\"signature\": \"00"),
+        ] {
+            let changed = whole.replacen(from, to, 1);
+            assert_ne!(changed, whole);
+            assert!(check(&changed, &[]).is_err(), "{from}");
+        }
+        let lacks = check(&text(&["customer", "scoring"]), &[]).unwrap_err();
+        assert!(lacks.contains("feedback"), "{lacks}");
+        assert!(check("{}", &[]).unwrap_err().contains("no receipt"));
+    }
+}
