@@ -118,6 +118,7 @@ impl Source {
             generator::validators(&pool, &own)?,
         )?;
         fs::write(out.join("methods.rs"), generator::methods(&pool, &own)?)?;
+        fs::write(out.join("types.rs"), generator::types(&pool, &own))?;
 
         let mut set = compiler.file_descriptor_set();
         // Options alone are read above; they need no types. What is an extern path below is only looked at.

@@ -48,6 +48,24 @@ pub fn each(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Vec<Written> {
         .collect()
 }
 
+/// A function that hands the bytes of any message to `crate::tests::seen` of its type, for tests.
+pub fn types(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> String {
+    let arms = pool
+        .all_messages()
+        .filter(|message| own(message.package_name()) && !message.is_map_entry())
+        .map(|message| {
+            format!(
+                "{:?} => crate::tests::seen::<{}>(bytes),\n",
+                message.full_name(),
+                name::message(&message)
+            )
+        })
+        .collect::<String>();
+    format!(
+        "#[cfg(test)]\npub fn seen(name: &str, bytes: &[u8]) -> Option<String> {{ Some(match name {{ {arms} _ => return None }}) }}\n"
+    )
+}
+
 fn written(
     message: &MessageDescriptor,
     response: bool,

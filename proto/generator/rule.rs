@@ -75,10 +75,9 @@ pub fn parse(rules: &DynamicMessage, place: &str) -> Result<Rules, Fault> {
     for (name, value) in entries(rules, place)? {
         match (name.as_str(), &value) {
             ("required", Value::Bool(required)) => parsed.required = *required,
-            ("ignore", Value::EnumNumber(0)) => {}
             ("ignore", Value::EnumNumber(1)) => parsed.ignore = Ignore::IfZero,
             ("ignore", Value::EnumNumber(3)) => parsed.ignore = Ignore::Always,
-            ("cel" | "cel_expression", Value::List(_)) => {}
+            ("ignore", Value::EnumNumber(0)) | ("cel" | "cel_expression", Value::List(_)) => {}
             (_, Value::Message(typed)) => parsed.typed = Some((name, typed.clone())),
             _ => return Err(unknown(place, &name)),
         }

@@ -23,6 +23,7 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/modules.rs"));
     include!(concat!(env!("OUT_DIR"), "/validators.rs"));
+    include!(concat!(env!("OUT_DIR"), "/types.rs"));
 }
 
 /// Messages that exist only to test the generated checks.

@@ -18,6 +18,16 @@ mod wire;
 
 use crate::validate::Validate;
 
+/// All that a log or a caller could see of a message's bytes: its `Debug`, and the error that refuses it.
+pub fn seen<M: prost::Message + Default + Validate + std::fmt::Debug>(bytes: &[u8]) -> String {
+    let shown = M::decode(bytes).map(|message| format!("{message:?} {message:#?}"));
+    let refused = crate::codec::decode::<M>(bytes).err();
+    let details = refused
+        .as_ref()
+        .map(|status| String::from_utf8_lossy(status.details()).into_owned());
+    format!("{shown:?} {refused:?} {details:?}")
+}
+
 /// `field: rule` of every broken rule, in order.
 fn broken(message: &impl Validate) -> Vec<String> {
     match message.validate() {

@@ -440,7 +440,7 @@ fn scalar_limits(field: &FieldDescriptor, rules: &Rules) -> Vec<Value> {
 fn sample(of: &regex_syntax::hir::Hir) -> String {
     use regex_syntax::hir::{Class, HirKind};
     match of.kind() {
-        HirKind::Empty | HirKind::Look(_) => String::new(),
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(Class::Bytes(_)) => String::new(),
         HirKind::Literal(literal) => String::from_utf8_lossy(&literal.0).into_owned(),
         HirKind::Class(Class::Unicode(class)) => {
             let plain = class
@@ -453,7 +453,6 @@ fn sample(of: &regex_syntax::hir::Hir) -> String {
                 .map(String::from)
                 .unwrap_or_default()
         }
-        HirKind::Class(Class::Bytes(_)) => String::new(),
         HirKind::Repetition(one) => {
             let count = one.min.max(1).min(one.max.unwrap_or(u32::MAX));
             sample(&one.sub).repeat(count as usize)

@@ -26,6 +26,7 @@ use regard_tests::world::World;
 use regard_tests::{sized, tables};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 /// Codes that bad input may be answered with.
 const REFUSALS: [Code; 5] = [
@@ -339,6 +340,127 @@ fn every_rpc_withstands_garbage() {
             }
         }
         check_calm(&world, &before).await;
+    });
+}
+
+/// What lies just on a limit breaks no rule: no answer says that it is too long, too short, too large or too small.
+#[test]
+fn values_on_a_limit_are_taken() {
+    run(async {
+        let world = world(Engine::Sqlite).await;
+        let channel = world.open().pipe.channel();
+        let contract = Contract::read();
+        let mut tried = 0;
+        for method in METHODS.iter().filter(|method| !method.server_streaming) {
+            let request = contract.message(method.request);
+            for limit in contract.limits(&request) {
+                let mut message = contract.sound(&request);
+                limit.apply(&mut message);
+                let (_, status) = send(&channel, method, &message).await;
+                let bad = status.get_details_bad_request();
+                let bad = bad.map(|bad| bad.field_violations).unwrap_or_default();
+                let broken = bad.iter().find(|violation| {
+                    violation.field == limit.path
+                        && [
+                            "must have at ",
+                            "must be at ",
+                            "must be more",
+                            "must be less",
+                        ]
+                        .iter()
+                        .any(|start| violation.description.starts_with(start))
+                });
+                assert!(
+                    broken.is_none(),
+                    "{} with {}: {broken:?}",
+                    method.path,
+                    limit.path
+                );
+                tried += 1;
+            }
+        }
+        println!("{tried} values on a limit");
+        assert!(tried > 200, "{tried} values on a limit");
+    });
+}
+
+/// Texts are stored in their normal form, whichever way they come; what is compared exactly stays as it was.
+#[test]
+fn texts_are_normalised_on_every_way_in() {
+    use regard_proto::customer::v1 as customer;
+    run(async {
+        let world = world(Engine::Sqlite).await;
+        let client = world.client();
+        let named = |id: &str, name: &str| customer::Customer {
+            key: Some(key(id)),
+            display_name: name.to_owned(),
+            ..Default::default()
+        };
+        let request = customer::CreateCustomerRequest {
+            customer: Some(named(" exact ", "  Ame\u{301}lie ")),
+            ..Default::default()
+        };
+        let made = client
+            .customers()
+            .create_customer(request)
+            .await
+            .unwrap()
+            .into_inner();
+        let made = made.customer.unwrap();
+        assert_eq!(made.display_name, "Amélie");
+        assert_eq!(made.key.unwrap().external_id, " exact ");
+        // The same name in its normal form is the same content.
+        let row = |id: &str, name: &str| customer::CustomerRow {
+            customer: Some(named(id, name)),
+            revision: 0,
+        };
+        let batch = |rows| customer::IngestCustomersRequest {
+            rows,
+            ..Default::default()
+        };
+        let batches = vec![
+            batch(vec![row("row", "\u{a0}Ame\u{301}lie")]),
+            batch(vec![
+                row("row", "Amélie"),
+                row("row2", "a\u{202e}b"),
+                row("row3", "a\nb"),
+            ]),
+        ];
+        let mut answers = client
+            .customers()
+            .ingest_customers(tokio_stream::iter(batches))
+            .await
+            .unwrap()
+            .into_inner();
+        let first = answers.message().await.unwrap().unwrap().result.unwrap();
+        assert_eq!((first.accepted, first.rejected.len()), (1, 0), "{first:?}");
+        let second = answers.message().await.unwrap().unwrap().result.unwrap();
+        assert_eq!((second.accepted, second.unchanged), (0, 1), "{second:?}");
+        let bad: Vec<_> = second
+            .rejected
+            .iter()
+            .map(|row| (row.index, row.violations[0].field.as_str()))
+            .collect();
+        assert_eq!(
+            bad,
+            [(1, "customer.display_name"), (2, "customer.display_name")]
+        );
+        // A duplicate names the row that was taken.
+        let twice = customer::IngestCustomersRequest {
+            rows: vec![row("twice", "One"), row("twice", "Two")],
+            ..Default::default()
+        };
+        let mut answers = client
+            .customers()
+            .ingest_customers(tokio_stream::iter([twice]))
+            .await
+            .unwrap()
+            .into_inner();
+        let result = answers.message().await.unwrap().unwrap().result.unwrap();
+        assert_eq!(
+            result.rejected[0].metadata["first_index"], "0",
+            "{result:?}"
+        );
     });
 }
 

@@ -25,7 +25,7 @@ impl Translator<'_> {
                 };
             }
             ("dyn", None, [one]) => return self.expression(&one.expr),
-            ("duration", None, [one]) | ("timestamp", None, [one]) => {
+            ("duration" | "timestamp", None, [one]) => {
                 return self.moment(name, &one.expr);
             }
             _ => {}

@@ -6,7 +6,7 @@ use prost_reflect::{
 };
 
 use super::super::check::unwrapped;
-use super::super::message::is_set;
+use super::super::message::{boxed, choice, is_set};
 use super::super::{Fault, name};
 use super::code::{Code, Type, from_reference, of_kind};
 use super::translate::Translator;
@@ -129,14 +129,14 @@ fn value(field: &FieldDescriptor, held: &Code) -> Code {
     let rust = name::snake(field.name());
     let from = format!("{}.{rust}", held.text);
     let kind = unwrapped(field.kind());
-    if field.is_map() {
-        if let Kind::Message(entry) = field.kind() {
-            let of = Type::Entries(
-                entry.map_entry_key_field().kind(),
-                entry.map_entry_value_field().kind(),
-            );
-            return Code::new(format!("(&{from})"), of, held.fallible);
-        }
+    if let Kind::Message(entry) = field.kind()
+        && field.is_map()
+    {
+        let of = Type::Entries(
+            entry.map_entry_key_field().kind(),
+            entry.map_entry_value_field().kind(),
+        );
+        return Code::new(format!("(&{from})"), of, held.fallible);
     }
     if field.is_list() {
         return Code::new(
@@ -147,9 +147,9 @@ fn value(field: &FieldDescriptor, held: &Code) -> Code {
     }
     let of = of_kind(&kind);
     let taken = from_reference(&kind, "one");
-    if let Some(oneof) = super::super::message::choice(field) {
+    if let Some(oneof) = choice(field) {
         let path = format!("{}::{}", name::oneof(&oneof), name::camel(field.name()));
-        let inner = if super::super::message::boxed(field) {
+        let inner = if boxed(field) {
             "let one = &**one;"
         } else {
             ""
@@ -169,11 +169,7 @@ fn value(field: &FieldDescriptor, held: &Code) -> Code {
     }
     let text = match (&of, field.supports_presence()) {
         (Type::Message(_), _) => {
-            let as_ref = if super::super::message::boxed(field) {
-                "as_deref"
-            } else {
-                "as_ref"
-            };
+            let as_ref = if boxed(field) { "as_deref" } else { "as_ref" };
             format!("{from}.{as_ref}().unwrap_or_else(|| checks::cel::empty())")
         }
         (_, true) => format!(

@@ -1,12 +1,9 @@
 //! What is about a person shows neither in `Debug` nor in errors.
 
-use std::fmt::Debug;
-
-use prost::Message;
+use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 
 use crate::rules::regard::testing::v1::{Person, person};
-use crate::validate::Validate;
 use crate::{FILE_DESCRIPTOR_SET, codec, personal_fields};
 
 const MARK: &str = "mark-of-a-person";
@@ -63,51 +60,30 @@ fn marked(of: &MessageDescriptor, depth: usize) -> DynamicMessage {
     out
 }
 
-fn check<M: Message + Default + Validate + Debug>(name: &str) {
-    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
-    let bytes = marked(&pool.get_message_by_name(name).unwrap(), 6).encode_to_vec();
-    assert!(
-        bytes
-            .windows(MARK.len())
-            .any(|part| part == MARK.as_bytes()),
-        "{name} carries nothing about a person"
-    );
-    let message = M::decode(&bytes[..]).unwrap();
-    let shown = format!("{message:?}");
-    assert!(!shown.contains(MARK), "{name}: {shown}");
-    if let Err(status) = codec::decode::<M>(&bytes[..]) {
-        let shown = format!("{status:?}{}", String::from_utf8_lossy(status.details()));
-        assert!(!shown.contains(MARK), "{name}: {shown}");
-    }
-}
-
 #[test]
 fn every_personal_field_of_the_contract_is_hidden() {
-    use crate::{customer::v1 as customer, feedback::v1 as feedback};
-    assert!(personal_fields().len() >= 6);
-    check::<customer::CreateCustomerRequest>("regard.customer.v1.CreateCustomerRequest");
-    check::<customer::UpdateCustomerRequest>("regard.customer.v1.UpdateCustomerRequest");
-    check::<customer::ListCustomersRequest>("regard.customer.v1.ListCustomersRequest");
-    check::<customer::ListCustomersResponse>("regard.customer.v1.ListCustomersResponse");
-    check::<customer::IngestCustomersRequest>("regard.customer.v1.IngestCustomersRequest");
-    check::<feedback::OpenComplaintRequest>("regard.feedback.v1.OpenComplaintRequest");
-    check::<feedback::ResolveComplaintRequest>("regard.feedback.v1.ResolveComplaintRequest");
-    check::<feedback::SubmitFeedbackItemRequest>("regard.feedback.v1.SubmitFeedbackItemRequest");
-    check::<feedback::RecordResponseRequest>("regard.feedback.v1.RecordResponseRequest");
-}
-
-/// The generated `Debug` is the only one: a message that is marked and derives it would not compile, so this looks at the
-/// source for messages that hold a personal field and were passed over.
-#[test]
-fn every_marked_message_has_its_own_debug() {
-    let written = include_str!(concat!(env!("OUT_DIR"), "/validators.rs"));
-    for one in personal_fields() {
-        let name = one.message.rsplit('.').next().unwrap();
-        assert!(
-            written.contains(&format!("f.debug_struct({name:?})")),
-            "{} shows {}",
-            one.message,
-            one.field
-        );
+    let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
+    let (mut tried, mut carrying) = (0, 0);
+    for message in pool.all_messages() {
+        let bytes = marked(&message, 6).encode_to_vec();
+        let Some(seen) = crate::generated::seen(message.full_name(), &bytes) else {
+            continue;
+        };
+        tried += 1;
+        if bytes
+            .windows(MARK.len())
+            .any(|part| part == MARK.as_bytes())
+        {
+            carrying += 1;
+            assert!(seen.contains("***"), "{}: {seen}", message.full_name());
+        }
+        assert!(!seen.contains(MARK), "{}: {seen}", message.full_name());
     }
+    // Every message that has a personal field, and those that hold one of them.
+    let marked = personal_fields().iter().map(|one| one.message);
+    let marked = marked.collect::<std::collections::HashSet<_>>().len();
+    assert!(
+        tried > 100 && carrying > marked,
+        "{carrying} of {tried} messages"
+    );
 }

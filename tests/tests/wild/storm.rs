@@ -123,7 +123,7 @@ async fn garbage(address: &str, seed: u64) {
                 >> 13) as u8
         })
         .collect();
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         bytes.splice(0..0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".iter().copied());
     }
     let _ = stream.write_all(&bytes).await;
