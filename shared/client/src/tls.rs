@@ -19,10 +19,14 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
+/// What the files hold, in the order of [`Tls`].
+type Contents = Vec<Vec<u8>>;
+
 /// Makes the configuration of connections.
 pub(crate) struct Connector {
     tls: Tls,
-    last: Mutex<Option<(Vec<Vec<u8>>, Arc<ClientConfig>)>>,
+    /// What the files held, and what was made of it.
+    last: Mutex<Option<(Contents, Arc<ClientConfig>)>>,
 }
 
 impl Connector {
@@ -83,7 +87,7 @@ impl Connector {
             .map(PathBuf::as_path)
     }
 
-    fn contents(&self) -> Result<Vec<Vec<u8>>, String> {
+    fn contents(&self) -> Result<Contents, String> {
         self.files()
             .map(|file| {
                 std::fs::read(file)
