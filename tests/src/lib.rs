@@ -5,8 +5,10 @@
 
 pub mod child;
 pub mod collector;
+pub mod overload;
 pub mod mutation;
 pub mod plan;
+pub mod prey;
 pub mod raw;
 pub mod scan;
 pub mod shuffle;

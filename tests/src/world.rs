@@ -55,6 +55,15 @@ impl World {
         }
     }
 
+    /// Opens all again, with what the plan now says.
+    ///
+    /// # Panics
+    /// When something cannot be had.
+    pub async fn open_again(&mut self) {
+        self.stop().await;
+        self.open = Some(self.plan.open(&Clock::System).await.unwrap());
+    }
+
     /// What runs.
     ///
     /// # Panics

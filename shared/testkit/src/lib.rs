@@ -10,12 +10,14 @@
 
 mod guard;
 mod matrix;
+mod pooler;
 mod postgres;
 mod programs;
 mod redis;
 
 pub use guard::free_port;
 pub use matrix::{CacheKind, Engine, TestCache, TestStore, run};
+pub use pooler::Pooler;
 pub use postgres::{Postgres, TestDb, admin_url, migrate_url, postgres};
 pub use redis::{Redis, RedisServer, redis};
 

@@ -33,6 +33,15 @@ pub(crate) fn redis_server() -> Result<PathBuf, String> {
         .ok_or_else(|| REDIS_HINT.to_owned())
 }
 
+pub(crate) fn pgbouncer() -> Result<PathBuf, String> {
+    on_path()
+        .into_iter()
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|f| f.join("pgbouncer"))
+        .find(|p| p.is_file())
+        .ok_or_else(|| "no PgBouncer: install it (Debian: `apt-get install pgbouncer`)".to_owned())
+}
+
 fn on_path() -> Vec<PathBuf> {
     std::env::var_os("PATH")
         .map(|p| std::env::split_paths(&p).collect())
