@@ -130,7 +130,7 @@ impl Surveys {
 
     /// One survey.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Survey, Fault> {
-        let read = self.db.read(caller).await?;
+        let read = self.db.glance(caller).await?;
         store::get(&read, caller.tenant, id, false)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))

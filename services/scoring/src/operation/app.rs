@@ -49,7 +49,7 @@ pub async fn ask(
 /// # Errors
 /// `OPERATION_UNKNOWN`.
 pub async fn get(core: &Core, caller: &Caller, id: Uuid) -> Result<Operation, Fault> {
-    let tx = core.db.read(caller).await?;
+    let tx = core.db.glance(caller).await?;
     store::get(&tx, caller.tenant, id)
         .await?
         .ok_or_else(|| unknown(id))

@@ -142,7 +142,7 @@ impl Views {
             .unwrap_or(begun + WAIT)
             .min(begun + WAIT_MAX);
         loop {
-            let tx = core.db.read(caller).await?;
+            let tx = core.db.glance(caller).await?;
             let state = tenant::store::get(&tx, caller.tenant).await?;
             drop(tx);
             let current = state.is_none_or(|state| {
