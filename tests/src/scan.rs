@@ -226,8 +226,8 @@ fn pg_dump() -> PathBuf {
             folders.insert(0, folder);
         }
     }
-    let found = folders.into_iter().map(|f| f.join("pg_dump"));
-    let found = found.into_iter().find(|program| program.is_file());
+    let mut found = folders.into_iter().map(|f| f.join("pg_dump"));
+    let found = found.find(|program| program.is_file());
     found.expect("pg_dump is needed: install PostgreSQL's client programs (Debian: `apt-get install postgresql-client`)")
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod erasure;
+mod keys;
 mod matrix;
 mod overload;
 mod restart;

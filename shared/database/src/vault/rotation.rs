@@ -229,7 +229,7 @@ impl Vault {
                         after: Vec::new(),
                     };
                 } else {
-                    next.resealed += self.reseal(&tx, tenant, column, &sealer, page).await?;
+                    next.resealed += self.reseal(&tx, tenant, column, &sealer, &page).await?;
                     next.place.after = after;
                 }
             }
@@ -318,11 +318,11 @@ impl Vault {
         tenant: TenantId,
         column: &SealedColumn,
         sealer: &super::Sealer,
-        rows: Vec<Row>,
+        rows: &[Row],
     ) -> Result<i64, StoreError> {
         let at = column.key.len();
         let mut old: Vec<Vec<u8>> = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             old.push(row.get(at)?);
         }
         let opener = self

@@ -136,7 +136,7 @@ impl Flight {
             place.worked(self.started.elapsed());
         }
         telemetry::ended(&self.span, code);
-        if tracing::enabled!(tracing::Level::DEBUG) {
+        if tracing::event_enabled!(tracing::Level::DEBUG) {
             // One that nobody waits for any more ends outside of its scope.
             let _scope = self.scope.as_ref().map(Scope::enter);
             tracing::debug!(
