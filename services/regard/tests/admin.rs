@@ -200,3 +200,76 @@ fn a_machine_has_a_key_and_nobody_else_has() {
     assert_eq!(shown["name"], "default");
     served.stop();
 }
+
+#[test]
+fn identity_that_cannot_be_right_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display().to_string();
+    let refused = |settings: &[&str], words: &[&str]| {
+        let mut args = vec!["serve", "--data", &folder, "--listen", "127.0.0.1:0"];
+        for setting in settings {
+            args.extend(["--set", setting]);
+        }
+        let (_, message) = fails(&args);
+        for word in words {
+            assert!(message.contains(word), "{settings:?}: {message}");
+        }
+    };
+    refused(&["identity.jwt.audience=regard"], &["identity.jwt.issuer"]);
+    refused(
+        &["identity.jwt.issuer=https://idp"],
+        &["identity.jwt.audience", "jwks_file or jwks_url"],
+    );
+    let idp = [
+        "identity.jwt.issuer=https://idp",
+        "identity.jwt.audience=regard",
+    ];
+    refused(
+        &[
+            idp[0],
+            idp[1],
+            "identity.jwt.jwks_url=http://idp.example/keys",
+        ],
+        &["identity.jwt.jwks_url", "https://"],
+    );
+    refused(
+        &[idp[0], idp[1], "identity.jwt.jwks_file=/no/such/file"],
+        &["identity.jwt.jwks_file", "cannot be read"],
+    );
+    refused(
+        &["identity.jwt.skew_s=61"],
+        &["identity.jwt.skew_s", "0 to 60"],
+    );
+    let file = dir.path().join("regard.toml");
+    let path = file.display().to_string();
+    for (text, word) in [
+        (
+            "[[identity.certificates]]\nsan='x'\ntenant='a'\n",
+            "identity.certificates[0].name",
+        ),
+        (
+            "[[identity.certificates]]\nsan='x'\ntenant='a'\nname='b'\nrole='c'\n",
+            "identity.certificates[0].role",
+        ),
+        (
+            "[[identity.certificates]]\nsan='x'\ntenant='A!'\nname='b'\n",
+            "identity.certificates[0].tenant",
+        ),
+        (
+            "[[identity.keys]]\nkey='0123456789012345678901234567890123456789'\ntenant='a'\nname='b'\npermissions=['moon.read']\n",
+            "moon.read",
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (_, message) = fails(&[
+            "serve",
+            "--data",
+            &folder,
+            "--listen",
+            "127.0.0.1:0",
+            "--config",
+            &path,
+        ]);
+        assert!(message.contains(word), "{message}");
+    }
+}

@@ -533,8 +533,7 @@ async fn wrong_tenant(
     let named = descriptor
         .get_field_by_name("tenant")
         .filter(|field| matches!(field.kind(), Kind::String));
-    let internal = method.permission == "access.verify";
-    if let Some(field) = named.filter(|_| !internal) {
+    if let Some(field) = named {
         let mut message = contract.sound(&descriptor);
         message.set_field(&field, Value::String(SHOP.to_owned()));
         let body = frame(&message.encode_to_vec());

@@ -235,15 +235,19 @@ impl AccessApi {
         })
     }
 
+    /// A server of the suite asks for every tenant; whoever holds the permission in one tenant learns of that one alone.
     async fn verify(
         &self,
-        request: &pb::VerifyApiKeyRequest,
+        request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<pb::VerifyApiKeyResponse, Fault> {
+        let caller = caller_of(&request)?;
+        let request = request.into_inner();
         let digest = <[u8; 32]>::try_from(&*request.digest);
         let digest = digest.map_err(|_| Fault::invalid("digest", "must be 32 bytes long"))?;
-        let verdict = StoreDirectory(Arc::clone(&self.0))
-            .api_key(&request.prefix, digest)
-            .await?;
+        let directory = StoreDirectory(Arc::clone(&self.0));
+        let verdict = directory.api_key(&request.prefix, digest).await?;
+        let own = |name: &str| caller.all_tenants || *name == *caller.tenant_name;
+        let verdict = verdict.filter(|verdict| own(&verdict.tenant.name));
         let verdict = verdict.map(|verdict| pb::ApiKeyVerdict {
             name: verdict.name,
             roles: verdict.roles,
@@ -251,6 +255,19 @@ impl AccessApi {
             expire_time: verdict.expires.map(wire::timestamp),
         });
         Ok(pb::VerifyApiKeyResponse { verdict })
+    }
+
+    async fn tenant_access(
+        &self,
+        request: Request<pb::GetTenantAccessRequest>,
+    ) -> Result<pb::GetTenantAccessResponse, Fault> {
+        let acting = self.acting(&request, &request.get_ref().tenant, "access.verify")?;
+        let found = StoreDirectory(Arc::clone(&self.0))
+            .tenant(&acting.tenant_name)
+            .await?;
+        Ok(pb::GetTenantAccessResponse {
+            tenant: found.map(to_access),
+        })
     }
 }
 
@@ -311,7 +328,7 @@ impl AccessService for AccessApi {
         &self,
         request: Request<pb::VerifyApiKeyRequest>,
     ) -> Result<Response<pb::VerifyApiKeyResponse>, Status> {
-        self.verify(request.get_ref())
+        self.verify(request)
             .await
             .map(Response::new)
             .map_err(status)
@@ -321,13 +338,9 @@ impl AccessService for AccessApi {
         &self,
         request: Request<pb::GetTenantAccessRequest>,
     ) -> Result<Response<pb::GetTenantAccessResponse>, Status> {
-        let directory = StoreDirectory(Arc::clone(&self.0));
-        let found = directory
-            .tenant(&request.get_ref().tenant)
+        self.tenant_access(request)
             .await
-            .map_err(status)?;
-        Ok(Response::new(pb::GetTenantAccessResponse {
-            tenant: found.map(to_access),
-        }))
+            .map(Response::new)
+            .map_err(status)
     }
 }

@@ -489,6 +489,29 @@ async fn keys_and_roles_are_of_their_tenant(store: TestStore) {
             .api_keys
             .is_empty()
     );
+    // Nor does it learn of keys and roles by what servers ask each other.
+    let ask = |tenant: &str| pb::GetTenantAccessRequest {
+        tenant: tenant.to_owned(),
+    };
+    let status = other.get_tenant_access(ask("acme")).await.unwrap_err();
+    assert_eq!(reason(&status, Code::PermissionDenied), "PERMISSION_DENIED");
+    let verify = pb::VerifyApiKeyRequest {
+        prefix: secret[..16].to_owned(),
+        digest: crate::access::digest(&secret).to_vec().into(),
+    };
+    let nothing = other.verify_api_key(verify.clone()).await.unwrap();
+    assert!(nothing.into_inner().verdict.is_none());
+    let known = operator.verify_api_key(verify).await.unwrap();
+    assert_eq!(known.into_inner().verdict.unwrap().name, "x");
+    assert!(
+        operator
+            .get_tenant_access(ask("acme"))
+            .await
+            .unwrap()
+            .into_inner()
+            .tenant
+            .is_some()
+    );
     // Roles of one tenant mean nothing in another.
     let mut own = role("clerk", &["order.read"]);
     own.tenant = "acme".to_owned();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use regard_server::{
     CertificateSettings, Directory, Identity, IdentitySettings, JwtSettings, KeySettings, Pipe,
-    RemoteDirectory, Shared,
+    RemoteDirectory, ServerSettings, Shared,
 };
 use regard_types::IdSecret;
 
@@ -16,10 +16,12 @@ use crate::settings::{Key, Settings};
 /// The file of the key that the commands of this machine find by themselves, in the data folder.
 pub const LOCAL_KEY: &str = "local-key";
 
-/// The callers of the settings; where stores lie in the data folder, whoever can read its key, too.
+/// The callers of the settings; and whoever can read the key of the data folder, where stores lie there or only this machine
+/// is listened to.
 pub(super) fn identity(
     settings: &Settings,
     services: &[Which],
+    server: &ServerSettings,
     ids: &IdSecret,
 ) -> anyhow::Result<Identity> {
     let given = &settings.identity;
@@ -42,10 +44,10 @@ pub(super) fn identity(
         let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
         anyhow!("{}", bad.join("; "))
     })?;
-    let here = services
+    let stores = services
         .iter()
         .any(|which| !which.database(settings).url.is_set());
-    if !here {
+    if !stores && !super::is_near(server) {
         return Ok(identity);
     }
     Ok(identity.with_local_key(&local_key(&settings.data.folder)?))

@@ -50,7 +50,7 @@ impl Suite {
         let server = server_settings(settings)?;
         refuse_open_door(&start, &server)?;
         let ids = secret::id_secret(settings, start.services)?;
-        let identity = identity::identity(settings, start.services, &ids)?;
+        let identity = identity::identity(settings, start.services, &server, &ids)?;
         let pipe = Pipe::new();
         let shared = Shared {
             clock: Clock::System,
@@ -152,12 +152,15 @@ fn resolved(key: &str, text: &str) -> anyhow::Result<String> {
     Ok(first.to_string())
 }
 
+/// Whether this machine alone reaches the server.
+fn is_near(server: &ServerSettings) -> bool {
+    let address = server.listen.parse::<SocketAddr>();
+    address.map_or(true, |address| address.ip().is_loopback())
+}
+
 /// What other machines reach is behind TLS, and each call names its caller.
 fn refuse_open_door(start: &Start<'_>, server: &ServerSettings) -> anyhow::Result<()> {
-    let far = server
-        .listen
-        .parse::<SocketAddr>()
-        .is_ok_and(|address| !address.ip().is_loopback());
+    let far = !is_near(server);
     if far && start.settings.identity.allow_default && !start.insecure_default {
         bail!(
             "server.listen is {}, which other machines reach, and identity.allow_default lets every caller without a key do \
