@@ -42,7 +42,11 @@ impl Seen {
         match answer {
             Ok(answer) => Some(answer),
             Err(status) => {
-                let told = format!("{what} after {took:?}: {:?} {}", status.code(), status.message());
+                let told = format!(
+                    "{what} after {took:?}: {:?} {}",
+                    status.code(),
+                    status.message()
+                );
                 self.failed.lock().unwrap().push(told);
                 None
             }
@@ -83,7 +87,11 @@ async fn caller(client: Client, name: String, seen: Arc<Seen>) {
                 let request = GetCustomerRequest {
                     customer: Some(customer_ref(&name)),
                 };
-                seen.note("GetCustomer", began, client.customers().get_customer(request).await);
+                seen.note(
+                    "GetCustomer",
+                    began,
+                    client.customers().get_customer(request).await,
+                );
             }
             _ if number % 8 == 3 => {
                 seen.note("GetScores", began, try_scores(&client, &name, &[]).await);
@@ -124,7 +132,12 @@ async fn orders_of(client: &Client, name: &str) -> usize {
             page_token,
             ..ListOrdersRequest::default()
         };
-        let page = client.orders().list_orders(request).await.unwrap().into_inner();
+        let page = client
+            .orders()
+            .list_orders(request)
+            .await
+            .unwrap()
+            .into_inner();
         count += page.orders.len();
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -177,9 +190,16 @@ async fn restarts() {
             create_missing: true,
             ..RecordOrderRequest::default()
         };
-        let answer = client.orders().record_order(first).await.unwrap().into_inner();
+        let answer = client
+            .orders()
+            .record_order(first)
+            .await
+            .unwrap()
+            .into_inner();
         // Scoring knows the customer before anybody asks without a token.
-        try_scores(&client, &name, &[answer.change_token]).await.unwrap();
+        try_scores(&client, &name, &[answer.change_token])
+            .await
+            .unwrap();
     }
     let seen = Arc::new(Seen::default());
     let callers: Vec<_> = (0..CALLERS)
@@ -190,7 +210,10 @@ async fn restarts() {
     let mut restarts = 0;
     for round in 0..sized(1, 4) {
         for listen in &listens {
-            assert!(stop(replicas.remove(0)).await, "round {round}: not stopped in order");
+            assert!(
+                stop(replicas.remove(0)).await,
+                "round {round}: not stopped in order"
+            );
             seen.more(steady).await;
             replicas.push(start(plan(listen)).await);
             restarts += 1;
