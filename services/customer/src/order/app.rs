@@ -454,9 +454,8 @@ async fn try_change(
     let found = store::current(&write, tenant, &[id.0], Lock::Yes)
         .await?
         .remove(&id);
-    let before = match found {
-        Some(before) => before,
-        None => return Err(missing(core, &write, id).await?),
+    let Some(before) = found else {
+        return Err(missing(core, &write, id).await?);
     };
     regard_server::wire::check_etag(etag, "order", id.0, before.head.version)?;
     let refunded = refund::sums(&write, tenant, &[id.0])

@@ -33,10 +33,13 @@ pub async fn forget(core: &Core) -> Result<u64, Fault> {
     Ok(passed.len() as u64)
 }
 
+/// Where the lanes of a feed stood.
+type Told = (Service, Vec<FeedCursor>);
+
 async fn passed(tx: &Tx) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
     let sql =
         "SELECT tenant, erasure, feed, heads FROM erasure_heads ORDER BY tenant, erasure LIMIT $1";
-    let mut told: BTreeMap<(TenantId, Uuid), Vec<(Service, Vec<FeedCursor>)>> = BTreeMap::new();
+    let mut told: BTreeMap<(TenantId, Uuid), Vec<Told>> = BTreeMap::new();
     for row in tx.fetch(sql, vec![ROUND.into()]).await? {
         let feed: String = row.get(2)?;
         let feed =
@@ -58,7 +61,7 @@ async fn passed(tx: &Tx) -> Result<Vec<(TenantId, Uuid)>, StoreError> {
     };
     let customer = places(follow::store::cursors(tx, loads.customer).await?);
     let feedback = places(follow::store::cursors(tx, loads.feedback).await?);
-    let past = |(feed, heads): &(Service, Vec<FeedCursor>)| {
+    let past = |(feed, heads): &Told| {
         let at = match feed {
             Service::Feedback => &feedback,
             Service::Customer | Service::Scoring => &customer,

@@ -50,7 +50,7 @@ pub async fn apply(
     let mut tries = 0;
     loop {
         tries += 1;
-        match apply_once(core, feed, load, lease, batch).await {
+        match Box::pin(apply_once(core, feed, load, lease, batch)).await {
             Err(ApplyError::Retry | ApplyError::Store(StoreError::Busy(_))) if tries < TRIES => {
                 tokio::time::sleep(std::time::Duration::from_millis(u64::from(tries) * 3)).await;
             }
@@ -82,9 +82,8 @@ async fn apply_once(
     let mut scored = Vec::new();
     // First: what else the batch tells may name ids of before.
     for (tenant, erased) in &batch.erased {
-        scored.extend(
-            erasure::apply(core, &tx, (feed, loads), *tenant, erased, tx.now()).await?,
-        );
+        let moved = erasure::apply(core, &tx, (feed, loads), *tenant, erased, tx.now());
+        scored.extend(Box::pin(moved).await?);
     }
     for (tenant, events) in &batch.events {
         let events = erasure::mapped(&tx, *tenant, events).await?;

@@ -103,7 +103,8 @@ async fn keep(
     let mut scored = Vec::new();
     for (tenant, erased) in &rows.erased {
         let of = (feed, loads);
-        scored.extend(erasure::apply(core, &tx, of, *tenant, erased, tx.now()).await?);
+        let moved = erasure::apply(core, &tx, of, *tenant, erased, tx.now());
+        scored.extend(Box::pin(moved).await?);
     }
     for (tenant, events) in &rows.events {
         let events = erasure::mapped(&tx, *tenant, events).await?;

@@ -413,6 +413,7 @@ async fn watch(
             )
         };
         let work = take_in(core, source.feed, (load.no, lease), &batch, redis_missed);
+        let work = Box::pin(work);
         redis_missed = regard_server::caused_by(&batch.traces, span, work).await?;
         core.lag.applied(source.feed, &batch.lanes);
         metrics::counter!("regard_follow_changes_total", "feed" => source.feed.as_str())
