@@ -22,6 +22,8 @@ impl Database {
             return Ok(true);
         };
         let mut conn = writer.acquire().await?;
+        // The last transaction's: this is none, and takes its time.
+        conn.lock_handle().await?.remove_progress_handler();
         let size = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
         let row = sqlx::query::<Sqlite>(size).fetch_one(&mut *conn).await?;
         if row.try_get::<i64, _>(0)? <= REWRITE {

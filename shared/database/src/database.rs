@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use regard_types::{Clock, IdKey, IdSecret, Micros, Service, TenantId};
 use sea_orm_migration::MigrationTrait;
@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::feed::{Feed, Hub};
 use crate::figures::Figures;
 use crate::growth::Growth;
-use crate::hazard::Hazard;
+use crate::hazard::Doors;
 use crate::lane::Lanes;
 use crate::roles;
 use crate::schema::Schema;
@@ -93,7 +93,7 @@ pub(crate) struct Shared {
     pub growth: Growth,
     pub figures: Figures,
     pub vault: Option<Arc<vault::State>>,
-    pub hazard: Hazard,
+    pub doors: Doors,
     pub audit_key: audit::Key,
     secret: IdSecret,
     keys: RwLock<HashMap<TenantId, IdKey>>,
@@ -144,7 +144,7 @@ impl Database {
             growth: Growth::default(),
             figures: Figures::new(service),
             vault: settings.master.clone().map(vault::State::new).map(Arc::new),
-            hazard: crate::hazard::of(&settings.url),
+            doors: crate::hazard::of(&settings.url),
             audit_key: audit::Key::new(&secret, service),
             secret,
             keys: RwLock::default(),
@@ -284,37 +284,62 @@ impl Database {
 
 /// A transaction that may write, without the frame of the doors.
 pub(crate) async fn begin(pools: &Pools, view: View) -> Result<Tx, StoreError> {
+    begin_until(pools, view, None).await
+}
+
+/// The same; its statements stop at that time.
+pub(crate) async fn begin_until(
+    pools: &Pools,
+    view: View,
+    until: Option<Instant>,
+) -> Result<Tx, StoreError> {
     Ok(match pools {
         Pools::Sqlite { writer, .. } => {
-            Tx::sqlite(Open::<Sqlite>::begin(writer, "BEGIN IMMEDIATE".to_owned()).await?)
+            let open = Open::<Sqlite>::begin(writer, "BEGIN IMMEDIATE".to_owned()).await?;
+            Tx::sqlite(open.until(until).await?)
         }
         Pools::Postgres {
             pool,
             pooler,
-            hazard,
+            doors,
             ..
         } => Tx::postgres(
-            Open::<Postgres>::begin(pool, pools.begin_text("BEGIN", view)).await?,
+            Open::<Postgres>::begin(pool, pools.begin_text("BEGIN", view, until)).await?,
             *pooler,
-            *hazard,
+            view.hazard(doors),
         ),
     })
 }
 
 /// A transaction that reads one snapshot.
 pub(crate) async fn begin_read(pools: &Pools, view: View) -> Result<Tx, StoreError> {
+    begin_read_until(pools, view, None).await
+}
+
+/// The same; its statements stop at that time.
+pub(crate) async fn begin_read_until(
+    pools: &Pools,
+    view: View,
+    until: Option<Instant>,
+) -> Result<Tx, StoreError> {
     Ok(match pools {
         Pools::Sqlite { reader, .. } => {
-            Tx::sqlite(Open::<Sqlite>::begin(reader, "BEGIN".to_owned()).await?)
+            let open = Open::<Sqlite>::begin(reader, "BEGIN".to_owned()).await?;
+            Tx::sqlite(open.until(until).await?)
         }
         Pools::Postgres {
             pool,
             pooler,
-            hazard,
+            doors,
             ..
         } => {
-            let text = pools.begin_text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", view);
-            Tx::postgres(Open::<Postgres>::begin(pool, text).await?, *pooler, *hazard)
+            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+            let text = pools.begin_text(begin, view, until);
+            Tx::postgres(
+                Open::<Postgres>::begin(pool, text).await?,
+                *pooler,
+                view.hazard(doors),
+            )
         }
     })
 }

@@ -1,7 +1,9 @@
 //! The two engines, their pools, and how a transaction begins and ends on each.
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use regard_types::TenantId;
 use sqlx::pool::{PoolConnection, PoolOptions};
@@ -12,7 +14,7 @@ use sqlx_core::transaction::TransactionManager as _;
 
 use crate::DatabaseSettings;
 use crate::error::StoreError;
-use crate::hazard::Hazard;
+use crate::hazard::{Doors, Hazard};
 use crate::roles::{quoted, system_role};
 
 /// A relational store.
@@ -37,7 +39,7 @@ pub(crate) enum Pools {
         user: String,
         /// The role that its own work takes, quoted; none without row-level security.
         system: Option<String>,
-        hazard: Hazard,
+        doors: Doors,
     },
 }
 
@@ -45,6 +47,8 @@ pub(crate) enum Pools {
 pub(crate) struct Open<DB: Driver> {
     pub conn: PoolConnection<DB>,
     open: bool,
+    /// Told when it was dropped before its end: SQLite's statement stops then.
+    gone: Arc<AtomicBool>,
 }
 
 /// A connection that has not begun yet: one that is dropped here may be in any state and is closed.
@@ -98,7 +102,11 @@ where
         }
         match (starting.0.take(), failed) {
             (_, Some(error)) => Err(error),
-            (Some(conn), None) => Ok(Self { conn, open: true }),
+            (Some(conn), None) => Ok(Self {
+                conn,
+                open: true,
+                gone: Arc::default(),
+            }),
             (None, None) => Err(sqlx::Error::PoolClosed),
         }
     }
@@ -117,7 +125,11 @@ impl<DB: Driver> Open<DB> {
     /// A connection outside of any transaction.
     pub async fn idle(pool: &sqlx::Pool<DB>) -> Result<Self, sqlx::Error> {
         let conn = pool.acquire().await?;
-        Ok(Self { conn, open: false })
+        Ok(Self {
+            conn,
+            open: false,
+            gone: Arc::default(),
+        })
     }
 
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
@@ -130,9 +142,27 @@ impl<DB: Driver> Open<DB> {
 impl<DB: Driver> Drop for Open<DB> {
     fn drop(&mut self) {
         if self.open {
+            self.gone.store(true, Ordering::Relaxed);
             // queued here, run when the connection goes back to its pool
             DB::TransactionManager::start_rollback(&mut self.conn);
         }
+    }
+}
+
+/// Steps of SQLite's machine between two looks whether anybody still waits: some tenths of a millisecond.
+const STEPS: i32 = 10_000;
+
+impl Open<Sqlite> {
+    /// Stops a statement that runs when nobody waits for it any more: past the time, or when the transaction was dropped.
+    /// (PostgreSQL is told the time as it begins, see [`Pools::begin_text`].) Each transaction sets its own.
+    pub async fn until(mut self, until: Option<Instant>) -> Result<Self, sqlx::Error> {
+        let gone = Arc::clone(&self.gone);
+        let mut handle = self.conn.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || {
+            !gone.load(Ordering::Relaxed) && until.is_none_or(|until| Instant::now() < until)
+        });
+        drop(handle);
+        Ok(self)
     }
 }
 
@@ -169,7 +199,7 @@ impl Pools {
                         statement_timeout_ms: settings.statement_timeout_ms,
                         user,
                         system,
-                        hazard: crate::hazard::of(&settings.url),
+                        doors: crate::hazard::of(&settings.url),
                     });
                 }
                 Err(error) => {
@@ -235,26 +265,31 @@ impl Pools {
         }
     }
 
-    /// What a PostgreSQL transaction begins with, in one trip.
-    pub fn begin_text(&self, begin: &str, view: View) -> String {
+    /// What a PostgreSQL transaction begins with, in one trip. Its statements stop when nobody waits for them any more.
+    pub fn begin_text(&self, begin: &str, view: View, until: Option<Instant>) -> String {
         let mut sql = begin.to_owned();
         let Self::Postgres {
             pooler,
             statement_timeout_ms,
             system,
-            hazard,
+            doors,
             ..
         } = self
         else {
             return sql;
         };
-        if *pooler {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1));
+        let limit = match (left, *statement_timeout_ms) {
+            (Some(left), 0) => Some(left),
+            (Some(left), most) if left < most => Some(left),
             // a pooler takes no start-up options
-            sql.push_str(&format!(
-                "; SET LOCAL statement_timeout = {statement_timeout_ms}"
-            ));
+            (_, most) => pooler.then_some(most),
+        };
+        if let Some(limit) = limit {
+            sql.push_str(&format!("; SET LOCAL statement_timeout = {limit}"));
         }
-        match view.under(*hazard) {
+        match view.under(doors.hazard()) {
             View::Nobody => {}
             View::Tenant(tenant) => {
                 sql.push_str(&format!("; SET LOCAL regard.tenant = '{}'", tenant.0));
@@ -284,6 +319,14 @@ impl View {
     /// One tenant's, or all.
     pub fn of(tenant: Option<TenantId>) -> Self {
         tenant.map_or(Self::Everyone, Self::Tenant)
+    }
+
+    /// What its statements suffer from: only callers' doors are broken, not the service's own.
+    pub fn hazard(self, doors: &Doors) -> Hazard {
+        match self {
+            Self::Tenant(_) => doors.hazard(),
+            Self::Nobody | Self::Everyone => Hazard::None,
+        }
     }
 
     pub fn under(self, hazard: Hazard) -> Self {

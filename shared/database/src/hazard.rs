@@ -20,33 +20,55 @@ pub enum Hazard {
     ForgottenTenant,
 }
 
-#[cfg(debug_assertions)]
-static ARMED: std::sync::Mutex<Vec<(String, Hazard)>> = std::sync::Mutex::new(Vec::new());
+/// A database's doors as they are now.
+#[derive(Debug, Clone)]
+pub(crate) struct Doors {
+    #[cfg(debug_assertions)]
+    broken: std::sync::Arc<std::sync::Mutex<Hazard>>,
+}
 
-/// Breaks the doors of every database that is opened at this URL from now on.
-#[cfg(debug_assertions)]
-pub fn arm(url: &str, hazard: Hazard) {
-    let mut armed = ARMED
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    armed.retain(|(known, _)| known != url);
-    armed.push((url.to_owned(), hazard));
+impl Doors {
+    pub fn hazard(&self) -> Hazard {
+        #[cfg(debug_assertions)]
+        return *self
+            .broken
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        #[cfg(not(debug_assertions))]
+        Hazard::None
+    }
 }
 
 #[cfg(debug_assertions)]
-pub(crate) fn of(url: &str) -> Hazard {
-    let armed = ARMED
+static DOORS: std::sync::Mutex<Vec<(String, Doors)>> = std::sync::Mutex::new(Vec::new());
+
+/// Breaks the doors of every database at this URL, open or opened later, from now on.
+#[cfg(debug_assertions)]
+pub fn arm(url: &str, hazard: Hazard) {
+    *of(url)
+        .broken
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner) = hazard;
+}
+
+#[cfg(debug_assertions)]
+pub(crate) fn of(url: &str) -> Doors {
+    let mut all = DOORS
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    armed
-        .iter()
-        .find(|(known, _)| known == url)
-        .map_or(Hazard::None, |(_, hazard)| *hazard)
+    if let Some((_, doors)) = all.iter().find(|(known, _)| known == url) {
+        return doors.clone();
+    }
+    let doors = Doors {
+        broken: std::sync::Arc::default(),
+    };
+    all.push((url.to_owned(), doors.clone()));
+    doors
 }
 
 #[cfg(not(debug_assertions))]
-pub(crate) fn of(_: &str) -> Hazard {
-    Hazard::None
+pub(crate) fn of(_: &str) -> Doors {
+    Doors {}
 }
 
 /// A statement that forgot its tenant; its place stays bound.

@@ -20,8 +20,8 @@ mod lane;
 mod lease;
 pub mod migration;
 mod roles;
-mod schema;
 mod row;
+mod schema;
 mod tx;
 pub mod vault;
 

@@ -202,9 +202,15 @@ fn without_the_lock_changes_are_lost_and_it_shows() {
             max_connections: 40,
             ..settings(&store)
         };
+        // another name for the same server: only this one's doors are broken
         let honest_db = open(&store).await;
-        hazard::arm(&store.url, hazard::Hazard::LoosePositions);
-        let unsafe_db = open_with(&unsafe_settings).await;
+        let url = format!("{}?application_name=unsafe", store.url);
+        hazard::arm(&url, hazard::Hazard::LoosePositions);
+        let unsafe_db = open_with(&DatabaseSettings {
+            url,
+            ..unsafe_settings
+        })
+        .await;
         let honest = watch(&honest_db, None, 100).await;
         let honest = tokio::spawn(async move {
             let mut honest = pin!(honest);

@@ -113,7 +113,7 @@ impl Frame {
             i64::from(lane).into(),
             i64::from(audits).into(),
         ];
-        let row = if self.db.0.hazard == Hazard::LoosePositions {
+        let row = if self.db.0.doors.hazard() == Hazard::LoosePositions {
             let outside = crate::database::begin(&self.db.0.pools, View::Nobody).await?;
             let row = outside.fetch_one(sql, values).await?;
             outside.commit().await?;

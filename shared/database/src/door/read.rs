@@ -6,7 +6,7 @@ use std::time::Instant;
 use regard_types::Caller;
 
 use crate::Database;
-use crate::database::begin_read;
+use crate::database::{begin_read, begin_read_until};
 use crate::engine::{Pools, View};
 use crate::error::StoreError;
 use crate::figures::Door;
@@ -41,7 +41,8 @@ impl Database {
     pub async fn read(&self, caller: &Caller) -> Result<Read, StoreError> {
         in_time(caller)?;
         let wait = self.0.figures.wait(Door::Read);
-        let tx = begin_read(&self.0.pools, View::Tenant(caller.tenant)).await?;
+        let view = View::Tenant(caller.tenant);
+        let tx = begin_read_until(&self.0.pools, view, caller.deadline).await?;
         Ok(Read(wait.over(tx)))
     }
 
@@ -56,7 +57,7 @@ impl Database {
             pool,
             pooler: false,
             system,
-            hazard,
+            doors,
             ..
         } = &self.0.pools
         else {
@@ -64,12 +65,12 @@ impl Database {
         };
         in_time(caller)?;
         let wait = self.0.figures.wait(Door::Read);
-        let tenant = match View::Tenant(caller.tenant).under(*hazard) {
+        let tenant = match View::Tenant(caller.tenant).under(doors.hazard()) {
             View::Tenant(tenant) if system.is_some() => Some(tenant.0.to_string()),
             View::Nobody if system.is_some() => Some(String::new()),
             _ => None,
         };
-        let tx = Tx::apart(pool, tenant, *hazard).await?;
+        let tx = Tx::apart(pool, tenant, doors.hazard()).await?;
         Ok(Read(wait.over(tx)))
     }
 

@@ -11,7 +11,7 @@ use super::hold::Hold;
 use super::read::in_time;
 use super::{Answer, Change, Command, Positions};
 use crate::Database;
-use crate::database::{begin, begin_read};
+use crate::database::{begin_read, begin_until};
 use crate::engine::{Open, Pools, View};
 use crate::error::{StoreError, retry_busy};
 use crate::figures::Door;
@@ -141,13 +141,13 @@ impl Database {
         let Pools::Postgres {
             pool,
             pooler,
-            hazard,
+            doors,
             ..
         } = pools
         else {
-            return begin(pools, View::Tenant(caller.tenant)).await;
+            return begin_until(pools, View::Tenant(caller.tenant), caller.deadline).await;
         };
-        let begin = pools.begin_text("BEGIN", View::Tenant(caller.tenant));
+        let begin = pools.begin_text("BEGIN", View::Tenant(caller.tenant), caller.deadline);
         let mut text = format!("{begin}; {}", hold.sql(caller.tenant));
         if let Some(r) = request {
             text.push_str(&format!(
@@ -162,7 +162,7 @@ impl Database {
         Ok(Tx::postgres(
             Open::begin(pool, text).await?,
             *pooler,
-            *hazard,
+            doors.hazard(),
         ))
     }
 

@@ -348,7 +348,7 @@ impl Watcher {
                 tx,
                 head.lane,
                 from,
-                filtered || self.db.0.hazard == Hazard::LoosePositions,
+                filtered || self.db.0.doors.hazard() == Hazard::LoosePositions,
             )
             .await?;
         }
