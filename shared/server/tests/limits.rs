@@ -166,7 +166,10 @@ async fn replicas_share_a_rate_and_outlive_redis() {
     redis.start_again().await;
     // Within some seconds it is found, and the rate is one again: together they take no more than one alone would.
     let mut seconds = Vec::new();
-    while !seconds.last().is_some_and(|done| *done < per_second * 3 / 2) {
+    while !seconds
+        .last()
+        .is_some_and(|done| *done < per_second * 3 / 2)
+    {
         assert!(seconds.len() < 30, "still two rates: {seconds:?}");
         seconds.push(accepted(&both, Duration::from_secs(1)).await);
     }

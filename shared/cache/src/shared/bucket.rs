@@ -21,13 +21,7 @@ pub struct Drawn {
 impl Redis {
     /// Takes up to `wanted` tokens from the bucket `key`, which holds `burst` of them and gets one every `pause`.
     /// None when Redis was not reached in time: it says nothing about the bucket then.
-    pub async fn draw(
-        &self,
-        key: &str,
-        pause: Duration,
-        burst: u32,
-        wanted: u32,
-    ) -> Option<Drawn> {
+    pub async fn draw(&self, key: &str, pause: Duration, burst: u32, wanted: u32) -> Option<Drawn> {
         let micros = pause.as_secs_f64() * 1e6;
         let (granted, wait): (u32, u64) = self
             .trip(1, |mut line| async move {
