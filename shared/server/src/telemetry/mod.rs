@@ -103,6 +103,8 @@ pub fn init_telemetry(
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
+        .with_target(false)
+        .with_context_activation(false)
         .with_filter(filter::filter_fn(|meta| {
             meta.is_span() && meta.target() == regard_types::TRACE_TARGET
         }));
