@@ -137,7 +137,7 @@ impl Tx {
         let Some(apart) = &self.apart else {
             return false;
         };
-        if !died(error) || *tries > apart.pool.size() {
+        if !died(error) || *tries > apart.pool.options().get_max_connections() {
             return false;
         }
         *tries += 1;

@@ -184,7 +184,10 @@ impl Loot {
                 "epoch" => texts(&self.epochs),
                 "change_token" | "change_tokens" => texts(&self.tokens),
                 "prefix" | "key" => texts(&self.prefixes),
-                "email" => vec![Value::String(format!("{MARK}-0@example.org"))],
+                // to find by; written it would be the attacker's own
+                "email" if field.parent_message().name().ends_with("Request") => {
+                    vec![Value::String(format!("{MARK}-0@example.org"))]
+                }
                 "tenant" => vec![Value::String("one".to_owned())],
                 "tenant_id" => vec![Value::String(ids().tenant_id("one").to_string())],
                 "name" => texts(&self.operations),
@@ -271,11 +274,11 @@ async fn ask(channel: &Channel, path: &str, request: &[u8]) -> Option<(Vec<u8>, 
     } else {
         ("grpc-timeout", "20S")
     };
-    let headers = [patience];
-    let sent = call_with(channel, path, &headers, frame(request));
-    let (answer, status) = tokio::time::timeout(Duration::from_secs(30), sent)
-        .await
-        .ok()?;
+    let (channel, path, body) = (channel.clone(), path.to_owned(), frame(request));
+    // a call that the transport gives up is no answer
+    let sent = tokio::spawn(async move { call_with(&channel, &path, &[patience], body).await });
+    let sent = tokio::time::timeout(Duration::from_secs(30), sent).await;
+    let (answer, status) = sent.ok()?.ok()?;
     Some((answer.unwrap_or_default().to_vec(), status))
 }
 
@@ -519,18 +522,16 @@ mod broken {
     use super::*;
 
     async fn prepared() -> (World, Contract, Ids, Loot) {
-        let mut world = World::new(Engine::Postgres, CacheKind::Memory).await;
+        let world = World::new(Engine::Postgres, CacheKind::Memory).await;
         let contract = Contract::read();
         let (ids, loot) = prepare(&world, &contract).await;
-        world.stop().await;
         (world, contract, ids, loot)
     }
 
-    async fn open_with(world: &mut World, hazard: Hazard) {
+    fn break_doors(world: &World, hazard: Hazard) {
         for store in &world.stores {
             arm(&store.url, hazard);
         }
-        world.open_again().await;
     }
 
     /// Statements that forget their tenant are kept to it by the wall alone; without the wall they are not, which shows
@@ -539,10 +540,12 @@ mod broken {
     fn statements_that_forget_their_tenant() {
         run(async {
             let (mut world, contract, ids, loot) = prepared().await;
-            open_with(&mut world, Hazard::ForgottenTenant).await;
+            break_doors(&world, Hazard::ForgottenTenant);
             withstands(&world, &contract, &ids, &loot).await;
+            break_doors(&world, Hazard::None);
             world.plan.bare = true;
             world.open_again().await;
+            break_doors(&world, Hazard::ForgottenTenant);
             let tally = attack(&world, &contract, &ids, &loot).await;
             assert!(
                 !tally.violations.is_empty(),
@@ -560,9 +563,9 @@ mod broken {
     #[test]
     fn a_door_that_sets_the_other_tenant() {
         run(async {
-            let (mut world, contract, ids, loot) = prepared().await;
+            let (world, contract, ids, loot) = prepared().await;
             let one = regard_tests::plan::ids().tenant_id("one");
-            open_with(&mut world, Hazard::WrongTenant(one)).await;
+            break_doors(&world, Hazard::WrongTenant(one));
             withstands(&world, &contract, &ids, &loot).await;
         });
     }
@@ -571,8 +574,8 @@ mod broken {
     #[test]
     fn a_door_that_sets_no_tenant() {
         run(async {
-            let (mut world, contract, ids, loot) = prepared().await;
-            open_with(&mut world, Hazard::NoTenant).await;
+            let (world, contract, ids, loot) = prepared().await;
+            break_doors(&world, Hazard::NoTenant);
             let tally = attack(&world, &contract, &ids, &loot).await;
             told(&tally);
             assert!(tally.violations.is_empty(), "{:#?}", tally.violations);
