@@ -116,7 +116,7 @@ mod tests {
                     Err(wait) => {
                         // Exactly then, and not a moment before.
                         assert!(bucket.take(rate, now + wait - 1).is_err());
-                        if random(&mut state) % 4 == 0 {
+                        if random(&mut state).is_multiple_of(4) {
                             now += wait;
                             bucket.take(rate, now).unwrap();
                             taken.push(now);

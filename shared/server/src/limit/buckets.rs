@@ -71,7 +71,9 @@ impl Buckets {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        let of = |shard: &Mutex<HashMap<_, _>>| shard.lock().unwrap().len();
+        let of = |shard: &Mutex<HashMap<_, _>>| {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).len()
+        };
         self.shards.iter().map(of).sum()
     }
 }
