@@ -56,7 +56,7 @@ impl Pooler {
         }
         let args = [home.join("settings").display().to_string()];
         let shell = programs::unprivileged(Path::new("sh"));
-        let guard = Guard::start(shell, &home, "QUIT", false, &program, &args)?;
+        let guard = Guard::start(shell, &home, "TERM", false, &program, &args)?;
         let url = format!("postgres://regard@127.0.0.1:{own}/{name}");
         let limit = Instant::now() + START_LIMIT;
         while PgConnection::connect(&url).await.is_err() {
