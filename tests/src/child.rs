@@ -81,7 +81,6 @@ impl Process {
     }
 
     /// As [`Process::memory`], to be asked from elsewhere.
-    #[must_use]
     pub fn memory_of(&self) -> impl Fn() -> u64 + Send + 'static {
         let path = format!("/proc/{}/status", self.child.id());
         move || {

@@ -516,7 +516,7 @@ async fn any_history_ends_in_a_fresh_fold(store: TestStore) {
         .unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     for seed in begin..begin + cases as u64 {
         let steps = history(seed, steps);
-        let Err(why) = live(engine, seed, &steps).await else {
+        let Err(why) = Box::pin(live(engine, seed, &steps)).await else {
             continue;
         };
         // The shortest beginning that fails, where there is time to look for it.
@@ -525,7 +525,7 @@ async fn any_history_ends_in_a_fresh_fold(store: TestStore) {
             let mut good = 0;
             while good + 1 < shortest.0 {
                 let middle = usize::midpoint(good, shortest.0);
-                match live(engine, seed, &steps[..middle]).await {
+                match Box::pin(live(engine, seed, &steps[..middle])).await {
                     Ok(()) => good = middle,
                     Err(why) => shortest = (middle, why),
                 }

@@ -182,7 +182,7 @@ async fn seal(db: Database, stop: CancellationToken) {
             tracing::warn!(%service, %error, "audit entries were not sealed, trying again");
         }
         rounds += 1;
-        if rounds % TRIM_ROUNDS == 0 {
+        if rounds.is_multiple_of(TRIM_ROUNDS) {
             match db.audit().retain().await {
                 Ok(0) => {}
                 Ok(entries) => tracing::info!(%service, entries, "old audit entries taken"),

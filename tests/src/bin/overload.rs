@@ -6,8 +6,6 @@
 //! for BUSY, and at half again; prints what it saw as JSON (see `regard_tests::overload::Seen`).
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::io::Write as _;
-
 use regard_tests::overload::{drive, serve};
 
 fn main() {
@@ -20,7 +18,7 @@ fn main() {
     match arguments[..] {
         ["serve", permits] => runtime.block_on(async {
             let running = serve(permits.parse().unwrap()).await;
-            writeln!(std::io::stdout(), "ready {}", running.address().unwrap()).unwrap();
+            println!("ready {}", running.address().unwrap());
             regard_server::stop_signal().await;
             running.stop().await;
         }),
@@ -28,12 +26,7 @@ fn main() {
             let number = |text: &str| text.parse::<u64>().unwrap();
             let seen =
                 runtime.block_on(drive(address, number(permits), number(calm), number(busy)));
-            writeln!(
-                std::io::stdout(),
-                "{}",
-                serde_json::to_string(&seen).unwrap()
-            )
-            .unwrap();
+            println!("{}", serde_json::to_string(&seen).unwrap());
         }
         _ => panic!("unknown arguments {arguments:?}; see the source"),
     }

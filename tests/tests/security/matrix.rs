@@ -379,7 +379,7 @@ fn aim(message: &mut DynamicMessage, record: &str) {
         }
         match message.get_field_mut(&field) {
             Value::String(text) if text.len() == 36 && text.matches('-').count() == 4 => {
-                record.clone_into(text)
+                record.clone_into(text);
             }
             Value::String(text) if field.name() == "external_id" => MARK.clone_into(text),
             Value::Message(inner) => aim(inner, record),

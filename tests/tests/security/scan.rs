@@ -399,8 +399,8 @@ async fn said(client: &Client, told: &mut Told) {
 
 /// What is held about the person: (path, value) of all services.
 async fn exported(client: &Client, size: i32) -> Vec<(String, String, bool)> {
-    let (mut out, mut ids, mut page_token) = (Vec::new(), Vec::new(), String::new());
-    loop {
+    let (mut out, mut page_token) = (Vec::new(), String::new());
+    let ids = loop {
         let request = customer::ExportPersonalDataRequest {
             customer: Some(customer_ref("ada-2")),
             page_size: size,
@@ -414,11 +414,11 @@ async fn exported(client: &Client, size: i32) -> Vec<(String, String, bool)> {
         let answer = answer.into_inner();
         assert!(answer.items.len() <= usize::try_from(size).unwrap());
         out.extend(answer.items);
-        (ids, page_token) = (answer.customer_ids, answer.next_page_token);
+        page_token = answer.next_page_token;
         if page_token.is_empty() {
-            break;
+            break answer.customer_ids;
         }
-    }
+    };
     assert_eq!(ids.len(), 2, "both customers are the person");
     loop {
         let request = feedback::ExportPersonalDataRequest {
