@@ -1,13 +1,10 @@
 //! What every noun of the service shares: the store, the tenants, and how a write tells what it did.
 
-use std::future::Future;
-use std::time::Duration;
-
 use regard_database::{Change, Database, StoreError, Vault, Write};
 use regard_proto::common::v1 as common;
 use regard_proto::validate::Violations;
 use regard_server::{MAX_VIOLATIONS, wire};
-use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, Kind};
+use regard_types::{ChangeToken, CustomerId, Fault, IdKey, Kind};
 
 use crate::measures::Measured;
 use crate::tenant::Tenants;
@@ -124,13 +121,9 @@ pub fn digest<R: Measured>(ids: &IdKey, record: &R) -> [u8; 32] {
     ids.digest(R::KIND, &bytes)
 }
 
-/// Another writer was faster with the same record: read again and decide anew.
-pub fn lost(error: StoreError) -> Fault {
-    match error {
-        StoreError::Taken(key) => Fault::busy().caused_by(key),
-        StoreError::Stale => Fault::busy(),
-        other => other.into(),
-    }
+/// A write that is none was taken for the repeat of another.
+pub fn not_repeated() -> Fault {
+    Fault::bug("a first call was taken for a repeat")
 }
 
 /// A record that a repeated request was answered with: where it is not there any more, it was erased.
@@ -154,39 +147,4 @@ pub async fn refuse_erased(
         true => Ok(()),
         false => Err(regard_erasure::customer_erased(field, id)),
     }
-}
-
-/// Tries of a write that loses against others.
-const TRIES: u32 = 8;
-
-/// Repeats a whole write while it loses against others, with growing, jittered pauses (2 to 256 ms and as much again).
-///
-/// # Errors
-/// The last fault.
-pub async fn again<T, F, W>(work: F) -> Result<T, Fault>
-where
-    F: Fn() -> W,
-    W: Future<Output = Result<T, Fault>>,
-{
-    for exponent in 1..TRIES {
-        match work().await {
-            Err(fault) if fault.kind == Kind::Busy => {
-                let pause = 1_u64 << exponent;
-                // The process' own entropy is enough to part two writers.
-                let jitter = u64::from(uuid::Uuid::new_v4().as_bytes()[0]) * pause / 255;
-                tokio::time::sleep(Duration::from_millis(pause + jitter)).await;
-            }
-            done => return done,
-        }
-    }
-    work().await
-}
-
-/// The caller of a request.
-///
-/// # Errors
-/// UNAUTHENTICATED if the request did not come through the server.
-pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Caller, Fault> {
-    let caller = request.extensions().get::<Caller>().cloned();
-    caller.ok_or_else(|| Fault::unauthenticated("the call carries no identity"))
 }

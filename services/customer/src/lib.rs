@@ -12,7 +12,6 @@ mod merge;
 mod migration;
 mod order;
 mod privacy;
-mod record;
 mod refund;
 mod tenant;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Current rows and their history twins: the same columns, the twin keyed by version as well.
 
-use regard_database::{Engine, StoreError, Tx};
+use regard_database::{Engine, Place, StoreError, Tx};
 use regard_types::{RecordId, TenantId, Uuid};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait as _, EntityTrait, FromQueryResult, Iterable as _, QueryResult};
@@ -11,13 +11,6 @@ pub(crate) trait Kept: EntityTrait {
     const TABLE: &'static str;
     /// The table of former versions.
     const HISTORY: &'static str;
-}
-
-/// Where a version lies in the feed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub lane: u16,
-    pub position: u64,
 }
 
 /// Which of the two tables.

@@ -6,7 +6,6 @@
 //! One folder a noun. Arrows point one way: `api -> app -> {domain, store}`, `store -> domain`. Free texts of people lie
 //! apart in `text`, and no change holds one.
 
-mod attempt;
 mod change;
 mod complaint;
 mod content;

@@ -4,6 +4,7 @@
 //!
 //! It knows tenants, records and versions; it knows nothing of customers, orders or scores.
 
+mod attempt;
 pub mod audit;
 mod bulk;
 mod compact;
@@ -25,9 +26,10 @@ mod schema;
 mod tx;
 pub mod vault;
 
+pub use attempt::{Missed, again, lost, settle};
 pub use bulk::{ColumnData, Conflict};
 pub use database::{Database, DatabaseSettings};
-pub use door::{Answer, Change, Command, Positions, Read, System, Write};
+pub use door::{Answer, Change, Command, Place, Positions, Read, System, Write};
 pub use engine::Engine;
 pub use error::{StoreError, retry_busy};
 pub use lease::Lease;

@@ -1,10 +1,9 @@
 //! Who calls: put into every request by the edge, taken out by handlers.
 
-use regard_types::Caller;
+use regard_types::{Caller, Fault};
 use tonic::Status;
 
 use crate::status::status;
-use regard_types::Fault;
 
 /// The caller of a request.
 ///
@@ -13,10 +12,14 @@ use regard_types::Fault;
 // A status is large, and it is what a handler returns.
 #[allow(clippy::result_large_err)]
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
-    match request.extensions().get::<Caller>() {
-        Some(caller) => Ok(caller.clone()),
-        None => Err(status(Fault::unauthenticated(
-            "the call carries no identity",
-        ))),
-    }
+    caller_of(request).map_err(status)
+}
+
+/// [`caller`] before faults become statuses.
+///
+/// # Errors
+/// As [`caller`].
+pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Caller, Fault> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Fault::unauthenticated("the call carries no identity"))
 }

@@ -20,7 +20,7 @@ mod status;
 mod telemetry;
 pub mod wire;
 
-pub use caller::caller;
+pub use caller::{caller, caller_of};
 pub use command::command;
 pub use edge::Unprotected;
 pub use identity::{Directory, Identity, RemoteDirectory, TenantAccess, Verdict, service_caller};

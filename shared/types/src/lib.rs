@@ -9,6 +9,7 @@ mod fault;
 mod id;
 mod key;
 mod money;
+pub mod record;
 mod scope;
 pub mod token;
 mod trace;

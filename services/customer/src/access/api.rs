@@ -6,7 +6,9 @@ use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::access_service_server::AccessService;
 use regard_server::identity::role as shipped;
 use regard_server::wire;
-use regard_server::{Directory as _, KeyPart, Page, TenantAccess, command, page, status};
+use regard_server::{
+    Directory as _, KeyPart, Page, TenantAccess, caller_of, command, page, status,
+};
 use regard_types::{Caller, Fault, RecordId};
 use tonic::{Request, Response, Status};
 
@@ -14,7 +16,7 @@ use super::app::{self, NewKey};
 use super::directory::StoreDirectory;
 use super::domain::{ApiKey, Role};
 use super::role::{self, NewRole};
-use crate::core::{Core, caller_of};
+use crate::core::Core;
 use crate::tenant::{self, limits_to_wire};
 
 /// `AccessService`.

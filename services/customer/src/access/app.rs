@@ -1,13 +1,13 @@
 //! What is done with API keys.
 
-use regard_database::{Answer, Command, Tx, Write};
+use regard_database::{Answer, Command, Tx, Write, again, lost};
 use regard_server::identity::role as shipped;
+use regard_types::record::Head;
 use regard_types::{Caller, Fault, Micros, RecordId, TenantId, Uuid, new_record_id};
 
 use super::domain::{ApiKey, Seed, digest, may_grant};
 use super::store;
-use crate::core::{Core, Written, again, lost};
-use crate::record::Head;
+use crate::core::{Core, Written};
 use crate::tenant;
 
 /// The kind of keys in answers and the audit.

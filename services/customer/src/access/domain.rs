@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use regard_types::record::Head;
 use regard_types::{Caller, Fault, IdKey, Micros, RecordId, Uuid};
 use sha2::{Digest as _, Sha256};
-
-use crate::record::Head;
 
 /// An API key as stored: never its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

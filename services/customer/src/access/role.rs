@@ -1,14 +1,14 @@
 //! What is done with roles of tenants.
 
-use regard_database::{Answer, Command, Tx, Write};
+use regard_database::{Answer, Command, Tx, Write, again, lost};
 use regard_server::identity::role as shipped;
+use regard_types::record::Head;
 use regard_types::{Caller, Fault, Kind, RecordId, TenantId};
 
 use super::app::known;
 use super::domain::{Role, may_grant};
 use super::store;
-use crate::core::{Core, Written, again, lost};
-use crate::record::Head;
+use crate::core::{Core, Written};
 
 /// The kind of roles in answers and the audit.
 pub const KIND: &str = "role";

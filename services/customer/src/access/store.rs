@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx, Value};
+use regard_types::record::Head;
 use regard_types::{CallerLimits, Micros, RecordId, TenantId, Uuid};
 
 use super::domain::{ApiKey, Role};
-use crate::record::Head;
 
 const KEY: &str =
     "id, version, created, updated, name, roles, prefix, digest, expires, revoked, creator";

@@ -9,12 +9,12 @@ use regard_database::feed::{ChangeRow, FeedBatch};
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::change_service_server::ChangeService;
 use regard_server::feed::{cursors, epoch, resume, seen, to_cursor, to_header, to_resume};
-use regard_server::{Answers, answers, status};
+use regard_server::{Answers, answers, caller_of, status};
 use regard_types::Fault;
 use tonic::{Request, Response, Status};
 
 use super::snapshot::sources;
-use crate::core::{Core, caller_of};
+use crate::core::Core;
 
 /// `ChangeService`.
 #[derive(Debug, Clone)]

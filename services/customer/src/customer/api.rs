@@ -8,7 +8,7 @@ use regard_proto::common::v1 as common;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::customer_service_server::CustomerService;
 use regard_server::wire::{self, Mask, Named};
-use regard_server::{Answers, KeyPart, Page, command, ingest, page, status};
+use regard_server::{Answers, KeyPart, Page, caller_of, command, ingest, page, rows_came, status};
 use regard_types::{Caller, Clock, CustomerId, Fault, IdKey, Kind, new_record_id};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -16,7 +16,7 @@ use super::app::{self, View};
 use super::batch::Outcome;
 use super::domain::{Customer, CustomerKind, Identity, NewCustomer, Profile};
 use super::store::Filter;
-use crate::core::{Core, Faults, caller_of, read, refused};
+use crate::core::{Core, Faults, read, refused};
 use crate::merge::{self, Asked, Merged};
 
 /// `CustomerService`.
@@ -361,6 +361,13 @@ async fn take(
         }
     }
     result.rejected.sort_unstable_by_key(|row| row.index);
+    let rejected = result.rejected.len();
+    rows_came(
+        "customers",
+        result.accepted.into(),
+        result.unchanged.into(),
+        rejected,
+    );
     wire::fit_rejected(&mut result.rejected);
     result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
     Ok(pb::IngestCustomersResponse {

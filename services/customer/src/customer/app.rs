@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use regard_database::{Command, Tx, Write};
+use regard_database::{Command, Tx, Write, again, lost};
 use regard_erasure::erased;
 use regard_types::{
     Caller, ChangeToken, CustomerId, Fault, IdKey, RecordId, SourceKey, TenantId, Uuid,
@@ -11,10 +11,9 @@ use regard_types::{
 use super::batch::{Outcome, Plan, Stored, differs};
 use super::domain::{Customer, NewCustomer, Profile};
 use super::store::{self, Filter};
-use crate::core::{Core, Written, again, digest, gone, lost, refuse_erased, tell};
+use crate::core::{Core, Written, digest, gone, not_repeated, refuse_erased, tell};
 use crate::merge;
 use crate::order::{Lock, unknown_customer};
-use crate::record::Place;
 
 /// A customer, and the one that it stands for now.
 #[derive(Debug)]
@@ -59,10 +58,7 @@ async fn try_create(
     }
     let customer = new.first(write.now());
     let at = write.reserve(1).await?;
-    let place = Place {
-        lane: at.lane,
-        position: at.first,
-    };
+    let place = at.place(0);
     let ids = core.db.ids(tenant);
     store::insert(
         &write,
@@ -103,17 +99,14 @@ async fn commit(write: Write, customer: Customer) -> Result<Written<View>, Fault
 }
 
 async fn repeat(core: &Core, write: Write) -> Result<Written<View>, Fault> {
-    let answer = write.repeated().cloned();
-    let record = answer.as_ref().and_then(|a| a.records.first());
-    let Some((_, id, version)) = record else {
-        return Err(Fault::bug("an answer without its customer"));
-    };
+    let answer = write.repeated().ok_or_else(not_repeated)?;
+    let (id, version) = answer.record("customer")?;
     let customer = store::version(
         &write,
         &core.vault,
         write.caller().tenant,
         CustomerId(id.0),
-        *version,
+        version,
     )
     .await
     .map_err(|error| gone(error, "customer", id))?;
@@ -242,10 +235,7 @@ async fn try_update(
         ..new.first(write.now())
     };
     let at = write.reserve(1).await?;
-    let place = Place {
-        lane: at.lane,
-        position: at.first,
-    };
+    let place = at.place(0);
     store::replace(
         &write,
         tenant,
@@ -350,10 +340,7 @@ async fn try_ingest(
     if count > 0 {
         let ids = core.db.ids(tenant);
         let at = write.reserve(count).await?;
-        let place = |offset: usize| Place {
-            lane: at.lane,
-            position: at.at(offset),
-        };
+        let place = |offset: usize| at.place(offset);
         let keys = (&ids, sealer.as_ref());
         store::insert(&write, tenant, keys, &plan.first, place(0))
             .await

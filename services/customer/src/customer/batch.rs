@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use regard_erasure::customer_erased;
+use regard_types::record::{Seen, Turn, turn};
 use regard_types::{CustomerId, Fault, Micros, Uuid};
 
 use super::domain::{Customer, NewCustomer};
-use crate::order::duplicate;
-use crate::record::{Turn, turn};
 
 /// What is stored of the customers that a batch names.
 #[derive(Debug, Default)]
@@ -53,17 +52,21 @@ impl Plan {
     /// Decides for each row; those that are none were rejected before.
     pub fn of(rows: &[Option<NewCustomer>], stored: &Stored, now: Micros) -> Self {
         let mut plan = Self::default();
-        let mut seen: HashMap<CustomerId, usize> = HashMap::new();
+        let mut seen = Seen::default();
         for (index, row) in rows.iter().enumerate() {
             let outcome = match row {
                 None => Outcome::Skipped,
-                Some(row) => match seen.get(&row.id) {
-                    Some(first) => again(rows, *first, row),
-                    None => {
-                        seen.insert(row.id, index);
-                        plan.row(stored, row, now)
+                Some(row) => {
+                    let says = (row.content, row.revision);
+                    match seen.again("customer.key", &row.id, &says) {
+                        Err(fault) => Outcome::Rejected(fault),
+                        Ok(true) => Outcome::Unchanged,
+                        Ok(false) => {
+                            seen.note(row.id, index, says);
+                            plan.row(stored, row, now)
+                        }
                     }
-                },
+                }
             };
             plan.outcomes.push(outcome);
         }
@@ -93,16 +96,5 @@ impl Plan {
             ..before.clone()
         });
         Outcome::Accepted
-    }
-}
-
-/// A key comes a second time in the batch.
-fn again(rows: &[Option<NewCustomer>], first: usize, row: &NewCustomer) -> Outcome {
-    let same = rows.get(first).and_then(Option::as_ref);
-    let same =
-        same.is_some_and(|same| (same.content, same.revision) == (row.content, row.revision));
-    match same {
-        true => Outcome::Unchanged,
-        false => Outcome::Rejected(duplicate("customer.key", first)),
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use regard_types::record::Head;
 use regard_types::{CustomerId, Day, IdKey, Micros, SourceKey};
-
-use crate::record::Head;
 
 /// What sort of customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 use prost::Message as _;
 use regard_database::feed::ChangeRow;
 use regard_database::vault::{KeyColumn, KeyValue, SealedColumn, Sealer};
-use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx, Vault};
+use regard_database::{ColumnData, Conflict, Engine, Place, Row, StoreError, Tx, Vault};
+use regard_types::record::Head;
 use regard_types::{CustomerId, Day, IdKey, Micros, TenantId, Uuid};
 use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
@@ -16,7 +17,6 @@ use sea_orm::{QueryOrder, QuerySelect};
 use super::domain::{Customer, CustomerKind, Identity, Lookup, Profile, normal_email};
 use crate::measures::change_row;
 use crate::order::{Lock, key};
-use crate::record::{Head, Place};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "customer")]

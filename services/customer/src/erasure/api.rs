@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use regard_proto::customer::v1 as pb;
 use regard_server::wire::{self, Named};
-use regard_server::{KeyPart, Page, command, page};
+use regard_server::{KeyPart, Page, caller_of, command, page};
 use regard_types::{Fault, Uuid};
 use tonic::Request;
 
 use super::app::{self, Wish};
 use super::wire::{state, to_wire};
-use crate::core::{Core, caller_of};
+use crate::core::Core;
 use crate::merge::Asked;
 
 /// The part of `PrivacyService` that erases.

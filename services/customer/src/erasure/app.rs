@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use regard_database::{Change, Command};
+use regard_database::{Change, Command, again};
 use regard_erasure::{Counts, Feeds, bury, erased, note, public_key, verify};
 use regard_proto::common::v1::ErasurePart;
 use regard_server::Job;
@@ -12,7 +12,7 @@ use super::domain::{Erasure, SERVICES, State};
 use super::feed::{KIND, parts};
 use super::person::Person;
 use super::store;
-use crate::core::{Core, Written, again};
+use crate::core::{Core, Written};
 use crate::merge::Asked;
 use crate::order::unknown_customer;
 

@@ -1,14 +1,14 @@
 //! What is done with merges.
 
-use regard_database::{Command, Write};
+use regard_database::{Command, Write, again, lost};
+use regard_types::record::Head;
 use regard_types::{Caller, CustomerId, Fault, RecordId, SourceKey, TenantId};
 
 use super::domain::{Edge, not_canonical, not_merged, same};
 use super::store;
-use crate::core::{Core, Written, again, digest, gone, lost, refuse_erased, tell};
+use crate::core::{Core, Written, digest, gone, not_repeated, refuse_erased, tell};
 use crate::customer::{self, Customer};
 use crate::order::unknown_customer;
-use crate::record::{Head, Place};
 
 /// A customer as the caller named it.
 #[derive(Debug, Clone)]
@@ -142,10 +142,7 @@ async fn put(
 ) -> Result<(), Fault> {
     let tenant = write.caller().tenant;
     let at = write.reserve(1).await?;
-    let place = Place {
-        lane: at.lane,
-        position: at.first,
-    };
+    let place = at.place(0);
     store::write(write, tenant, edge, place)
         .await
         .map_err(lost)?;
@@ -188,20 +185,10 @@ fn stands_for(edge: &Edge) -> CustomerId {
 }
 
 async fn repeat(core: &Core, write: Write) -> Result<Written<Merged>, Fault> {
-    let Some(answer) = write.repeated().cloned() else {
-        return Err(Fault::bug("a first call was taken for a repeat"));
-    };
+    let answer = write.repeated().ok_or_else(not_repeated)?;
     let tenant = write.caller().tenant;
-    let of = |kind: &str| {
-        answer
-            .records
-            .iter()
-            .find(|r| r.0 == kind)
-            .map(|r| (r.1, r.2))
-    };
-    let (Some((id, version)), Some((_, edge))) = (of("customer"), of("merge")) else {
-        return Err(Fault::bug("an answer without its merge"));
-    };
+    let (id, version) = answer.record("customer")?;
+    let (_, edge) = answer.record("merge")?;
     let id = CustomerId(id.0);
     let customer = customer::version(&write, &core.vault, tenant, id, version)
         .await
@@ -214,6 +201,6 @@ async fn repeat(core: &Core, write: Write) -> Result<Written<Merged>, Fault> {
             customer,
             canonical: stands_for(&edge),
         },
-        token: Some(answer.token),
+        token: Some(answer.token.clone()),
     })
 }

@@ -1,8 +1,7 @@
 //! A merge: an edge from a customer to the one that it is part of. Nothing is rewritten; un-merging ends the edge.
 
+use regard_types::record::Head;
 use regard_types::{CustomerId, Fault};
-
-use crate::record::Head;
 
 /// The edge of a customer that is, or was, merged. There is at most one a customer, and it has the customer's id: its
 /// versions say how the customer was merged and stood alone again, in an order that no lane can turn round.

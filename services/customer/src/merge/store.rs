@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Row, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Place, Row, StoreError, Tx};
+use regard_types::record::Head;
 use regard_types::{CustomerId, Micros, TenantId, Uuid};
 
 use super::domain::Edge;
 use crate::measures::change_row;
-use crate::record::{Head, Place};
 
 pub const COLUMNS: &str =
     "tenant, id, version, lane, position, created, updated, into_id, evidence, ended";

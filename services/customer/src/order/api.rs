@@ -7,7 +7,7 @@ use regard_proto::common::v1 as common;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::order_service_server::OrderService;
 use regard_server::wire::{self, Named};
-use regard_server::{Answers, KeyPart, Page, command, ingest, page, rows_came, status};
+use regard_server::{Answers, KeyPart, Page, caller_of, command, ingest, page, rows_came, status};
 use regard_types::{
     Caller, Clock, Currency, Fault, IdKey, Micros, Money, RecordId, SourceKey, new_record_id,
 };
@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::app::{self, View};
 use super::batch::Outcome;
 use super::domain::{NewOrder, Terms};
-use crate::core::{Core, Faults, caller_of, read, refused};
+use crate::core::{Core, Faults, read, refused};
 use crate::refund::{self, NewRefund, Refund};
 use crate::tenant::Known;
 
@@ -427,7 +427,12 @@ async fn take(
     }
     result.rejected.sort_unstable_by_key(|row| row.index);
     let rejected = result.rejected.len();
-    rows_came("orders", result.accepted.into(), result.unchanged.into(), rejected);
+    rows_came(
+        "orders",
+        result.accepted.into(),
+        result.unchanged.into(),
+        rejected,
+    );
     wire::fit_rejected(&mut result.rejected);
     result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
     Ok(pb::IngestOrdersResponse {

@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 
-use regard_database::{Command, Tx, Write};
+use regard_database::{Command, Tx, Write, again, lost};
 use regard_erasure::{erased, record_erased};
 use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, RecordId, TenantId, Uuid};
 
 use super::batch::{Outcome, Plan, Stored, unknown_customer};
 use super::domain::{NewOrder, Order, Terms, correct, differs, void};
 use super::store::{self, Lock};
-use crate::core::{Core, Faults, Written, again, digest, gone, lost, refuse_erased, tell};
+use crate::core::{Core, Faults, Written, digest, gone, not_repeated, refuse_erased, tell};
 use crate::customer::{self, Customer};
-use crate::record::Place;
 use crate::refund;
 use crate::tenant::Known;
 
@@ -52,10 +51,7 @@ async fn put(
     }
     let ids = core.db.ids(tenant);
     let at = write.reserve(count).await?;
-    let place = |offset: usize| Place {
-        lane: at.lane,
-        position: at.at(offset),
-    };
+    let place = |offset: usize| at.place(offset);
     let created: Vec<Customer> = plan
         .customers
         .iter()
@@ -311,9 +307,7 @@ pub async fn check(
 
 /// The answer of an earlier call with the same request id.
 async fn repeat(write: Write) -> Result<Written<Vec<View>>, Fault> {
-    let Some(answer) = write.repeated().cloned() else {
-        return Err(Fault::bug("a first call was taken for a repeat"));
-    };
+    let answer = write.repeated().ok_or_else(not_repeated)?;
     let asked: Vec<(RecordId, i64)> = answer
         .records
         .iter()
@@ -327,7 +321,7 @@ async fn repeat(write: Write) -> Result<Written<Vec<View>>, Fault> {
     let value = views(&write, tenant, orders).await?;
     Ok(Written {
         value,
-        token: Some(answer.token),
+        token: Some(answer.token.clone()),
     })
 }
 
@@ -467,10 +461,7 @@ async fn try_change(
         Some(next) => {
             let ids: IdKey = core.db.ids(tenant);
             let at = write.reserve(1).await?;
-            let place = Place {
-                lane: at.lane,
-                position: at.first,
-            };
+            let place = at.place(0);
             store::replace(&write, tenant, std::slice::from_ref(&next), place)
                 .await
                 .map_err(lost)?;

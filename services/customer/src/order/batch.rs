@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use regard_erasure::{customer_erased, record_erased};
+use regard_types::record::Seen;
 use regard_types::{CustomerId, Fault, Micros, RecordId, SourceKey, Uuid};
 
-use super::domain::{NewOrder, Order, Seen, Step, Terms, duplicate, step};
+use super::domain::{NewOrder, Order, Step, Terms, step};
 
 /// What is stored of the records that a batch names.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl Plan {
             let outcome = match row {
                 None => Outcome::Skipped,
                 Some(row) => plan
-                    .row(rows, stored, &mut seen, (index, row), create_missing, now)
+                    .row(stored, &mut seen, (index, row), create_missing, now)
                     .unwrap_or_else(Outcome::Rejected),
             };
             plan.outcomes.push(outcome);
@@ -82,19 +83,14 @@ impl Plan {
 
     fn row(
         &mut self,
-        rows: &[Option<NewOrder>],
         stored: &Stored,
-        seen: &mut Seen,
+        seen: &mut Seen<RecordId, (CustomerId, Terms, i64)>,
         (index, row): (usize, &NewOrder),
         create_missing: bool,
         now: Micros,
     ) -> Result<Outcome, Fault> {
-        if let Some(first) = seen.get(row.id) {
-            let same = rows.get(first).and_then(Option::as_ref);
-            return match same.is_some_and(|same| same.same_as(row)) {
-                true => Ok(Outcome::Unchanged(row.id)),
-                false => Err(duplicate("order.key", first)),
-            };
+        if seen.again("order.key", &row.id, &row.says())? {
+            return Ok(Outcome::Unchanged(row.id));
         }
         let outcome = match stored.orders.get(&row.id) {
             Some(order) => {
@@ -121,7 +117,7 @@ impl Plan {
                 Outcome::Accepted(row.id)
             }
         };
-        seen.note(row.id, index);
+        seen.note(row.id, index, row.says());
         Ok(outcome)
     }
 

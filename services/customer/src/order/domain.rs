@@ -1,10 +1,7 @@
 //! An order: what a customer bought, and what a repeated row or a correction does to it.
 
-use std::collections::HashMap;
-
+use regard_types::record::{Head, Turn, customer_fixed, turn};
 use regard_types::{Channel, CustomerId, Fault, Micros, RecordId, SourceKey};
-
-use crate::record::{Head, Turn, turn};
 
 /// What can be corrected of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,9 +66,9 @@ impl NewOrder {
         }
     }
 
-    /// Says the same as another row of its batch.
-    pub fn same_as(&self, other: &Self) -> bool {
-        (self.customer, self.terms, self.revision) == (other.customer, other.terms, other.revision)
+    /// What it says of its record: rows of one batch that say the same are one row.
+    pub fn says(&self) -> (CustomerId, Terms, i64) {
+        (self.customer, self.terms, self.revision)
     }
 }
 
@@ -97,7 +94,7 @@ pub fn step(
     now: Micros,
 ) -> Result<Step, Fault> {
     if stored.customer != row.customer {
-        return Err(customer_fixed(stored.id, "order.customer"));
+        return Err(customer_fixed("order.customer", stored.id));
     }
     match turn(stored.revision, row.revision, stored.terms == row.terms) {
         Turn::Unchanged => return Ok(Step::Unchanged),
@@ -158,48 +155,6 @@ pub fn void(stored: &Order, now: Micros) -> Result<Order, Fault> {
     })
 }
 
-/// The record belongs to another customer than the row says.
-pub fn customer_fixed(record: RecordId, field: &str) -> Fault {
-    let message = "the record belongs to another customer, and that never changes";
-    let mut fault = Fault::refused("CUSTOMER_FIXED", message).meta("id", record);
-    fault.violations.push((
-        field.to_owned(),
-        "the record is stored with another customer; correct the row, or merge the two customers"
-            .to_owned(),
-    ));
-    fault
-}
-
 pub(crate) fn of_order(fault: Fault, id: RecordId) -> Fault {
     fault.meta("resource", "order").meta("id", id)
-}
-
-/// The rows of one batch that were taken, by record: where a key comes again, an equal row is a resend and another one is
-/// rejected.
-#[derive(Debug, Default)]
-pub struct Seen(HashMap<RecordId, usize>);
-
-impl Seen {
-    /// The row that was taken with this id.
-    pub fn get(&self, id: RecordId) -> Option<usize> {
-        self.0.get(&id).copied()
-    }
-
-    /// Notes a row that was taken.
-    pub fn note(&mut self, id: RecordId, index: usize) {
-        self.0.insert(id, index);
-    }
-}
-
-/// Two different rows of one batch carry the same key.
-pub fn duplicate(field: &str, first: usize) -> Fault {
-    let message = "two different rows of the batch carry the same key";
-    let mut fault = Fault::new(regard_types::Kind::Invalid, "DUPLICATE_IN_BATCH", message);
-    fault.violations.push((
-        field.to_owned(),
-        format!(
-            "row {first} has the same key and other content; send the second one in the next batch"
-        ),
-    ));
-    fault.meta("first_index", first)
 }

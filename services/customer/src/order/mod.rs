@@ -11,6 +11,6 @@ pub(crate) use api::Reader;
 pub(crate) use app::View;
 pub(crate) use app::{for_refund, require_customer};
 pub use batch::unknown_customer;
-pub use domain::{Order, customer_fixed, duplicate};
+pub use domain::Order;
 pub(crate) use store::key;
 pub use store::{Lock, any};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Engine, Place, Row, StoreError, Tx};
+use regard_types::record::Head;
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId, Uuid};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Expr;
@@ -11,7 +12,6 @@ use sea_orm::{ExprTrait, FromQueryResult, QueryOrder, QuerySelect};
 
 use super::domain::{Order, Terms};
 use crate::measures::change_row;
-use crate::record::{Head, Place};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "sales_order")]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::privacy_service_server::PrivacyService;
 use regard_server::wire::Named;
-use regard_server::{Page, Privacy, command, status};
+use regard_server::{Page, Privacy, caller_of, command, status};
 use regard_types::{CustomerId, Fault};
 use tonic::{Request, Response, Status};
 
-use crate::core::{Core, caller_of};
+use crate::core::Core;
 use crate::erasure::{ErasureApi, group};
 use crate::order::unknown_customer;
 

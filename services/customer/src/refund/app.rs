@@ -1,14 +1,14 @@
 //! What is done with refunds.
 
-use regard_database::{Command, Write};
+use regard_database::{Command, Write, again, lost};
 use regard_erasure::{erased, record_erased};
+use regard_types::record::Head;
 use regard_types::{Caller, CustomerId, Fault, Micros, RecordId, SourceKey};
 
 use super::domain::{Refund, check};
 use super::store;
-use crate::core::{Core, Written, again, digest, lost, tell};
+use crate::core::{Core, Written, digest, not_repeated, tell};
 use crate::order::{for_refund, require_customer};
-use crate::record::{Head, Place};
 use crate::tenant::Known;
 
 /// A refund as a caller gives it.
@@ -98,10 +98,7 @@ async fn try_record(
         }
     }
     let at = write.reserve(1).await?;
-    let place = Place {
-        lane: at.lane,
-        position: at.first,
-    };
+    let place = at.place(0);
     store::insert(&write, tenant, &refund, place)
         .await
         .map_err(lost)?;
@@ -121,13 +118,12 @@ async fn commit(write: Write, refund: Refund) -> Result<Written<Refund>, Fault> 
 }
 
 async fn repeat(write: Write) -> Result<Written<Refund>, Fault> {
-    let answer = write.repeated().cloned();
-    let id = answer.as_ref().and_then(|a| a.records.first()).map(|r| r.1);
-    let id = id.ok_or_else(|| Fault::bug("an answer without its refund"))?;
+    let answer = write.repeated().ok_or_else(not_repeated)?;
+    let (id, _) = answer.record("refund")?;
     // A refund has one version.
     let found = store::current(&write, write.caller().tenant, id).await?;
     Ok(Written {
         value: found.ok_or_else(|| record_erased("refund", id))?,
-        token: answer.map(|a| a.token),
+        token: Some(answer.token.clone()),
     })
 }

@@ -1,9 +1,9 @@
 //! A refund: money given back, with a day of its own.
 
+use regard_types::record::{Head, customer_fixed};
 use regard_types::{CustomerId, Fault, Micros, RecordId, SourceKey};
 
-use crate::order::{Order, customer_fixed};
-use crate::record::Head;
+use crate::order::Order;
 
 /// A refund as stored, or as a caller gives it (then its head is that of a first version).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Refund {
 /// `CUSTOMER_FIXED` (another customer's order), `WRONG_STATE` (voided, or more than is left of the order's value).
 pub fn check(order: &Order, refund: &Refund, refunded: i64) -> Result<(), Fault> {
     if order.customer != refund.customer {
-        return Err(customer_fixed(order.id, "refund.order"));
+        return Err(customer_fixed("refund.order", order.id));
     }
     let wrong = |state, message| {
         let fault = Fault::wrong_state(state, message);

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Row, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Place, Row, StoreError, Tx};
+use regard_types::record::Head;
 use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
 use sea_orm::FromQueryResult;
 
 use super::domain::Refund;
 use crate::measures::change_row;
 use crate::order::key;
-use crate::record::{Head, Place};
 
 #[derive(Debug, FromQueryResult)]
 pub(super) struct Stored {

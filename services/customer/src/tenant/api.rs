@@ -5,13 +5,13 @@ use std::sync::Arc;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::tenant_service_server::TenantService;
 use regard_server::wire::{self, Mask};
-use regard_server::{caller, command, status};
+use regard_server::{caller, caller_of, command, status};
 use regard_types::{CallerLimits, Fault};
 use tonic::{Request, Response, Status};
 
 use super::app::{self, NewTenant};
 use super::domain::{Tenant, Terms};
-use crate::core::{Core, caller_of};
+use crate::core::Core;
 
 /// `TenantService`.
 #[derive(Debug, Clone)]

@@ -5,13 +5,13 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use regard_database::{Command, Database, Write};
+use regard_database::{Command, Database, Write, again, lost};
+use regard_types::record::Head;
 use regard_types::{Caller, CallerLimits, Fault, Kind, RecordId, TenantId};
 
 use super::domain::{self, Tenant, Terms, next_day_version};
 use super::store::{self, Lock};
-use crate::core::{Core, Written, again, digest, lost, tell};
-use crate::record::{Head, Place};
+use crate::core::{Core, Written, digest, not_repeated, tell};
 use crate::{order, refund};
 
 /// How long a tenant record is believed without asking. What it decides (the currency) is fixed once orders exist.
@@ -252,10 +252,7 @@ async fn keep(
 ) -> Result<(), Fault> {
     let ids = core.db.ids(tenant.id);
     let at = write.reserve(1).await?;
-    let place = Place {
-        lane: at.lane,
-        position: at.first,
-    };
+    let place = at.place(0);
     store::write(write, tenant, place).await.map_err(lost)?;
     tell(write, tenant, at.first);
     let before = before.map(|t| digest(&ids, t));
@@ -279,13 +276,12 @@ async fn commit(core: &Core, write: Write, tenant: Tenant) -> Result<Written<Ten
 }
 
 async fn repeat(write: Write) -> Result<Written<Tenant>, Fault> {
-    let answer = write.repeated().cloned();
-    let version = answer.as_ref().and_then(|a| a.records.first()).map(|r| r.2);
-    let version = version.ok_or_else(|| Fault::bug("an answer without its tenant"))?;
+    let answer = write.repeated().ok_or_else(not_repeated)?;
+    let (_, version) = answer.record("tenant")?;
     let value = store::version(&write, write.caller().tenant, version).await?;
     Ok(Written {
         value,
-        token: answer.map(|a| a.token),
+        token: Some(answer.token.clone()),
     })
 }
 

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use regard_types::record::Head;
 use regard_types::{CallerLimits, Currency, Day, Fault, TenantId, Zone};
-
-use crate::record::Head;
 
 /// A tenant as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub struct Terms {
     pub minimum_group_size: i32,
     /// How much each of its callers may ask for.
     pub limits: CallerLimits,
-    /// How long records are kept, in days; 0 keeps them for good.
+    /// How long what customers said in their own words is kept, in days; 0 keeps it for good.
     pub retention_days: i32,
 }
 

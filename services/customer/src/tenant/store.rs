@@ -1,13 +1,13 @@
 //! The tables of tenants.
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Engine, Row, StoreError, Tx};
+use regard_database::{ColumnData, Conflict, Engine, Place, Row, StoreError, Tx};
+use regard_types::record::Head;
 use regard_types::{CallerLimits, Currency, Day, Micros, TenantId, Uuid, Zone};
 use sea_orm::FromQueryResult;
 
 use super::domain::{Tenant, Terms};
 use crate::measures::change_row;
-use crate::record::{Head, Place};
 
 #[derive(Debug, FromQueryResult)]
 pub(super) struct Stored {

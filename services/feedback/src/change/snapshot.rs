@@ -6,14 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use regard_database::feed::ChangeRow;
 use regard_database::feed::snapshot::{Key, Source};
-use regard_database::{StoreError, Tx};
+use regard_database::{Place, StoreError, Tx};
 use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
 
 use super::measures;
 use crate::complaint::{self, Complaint};
 use crate::erasure::Erasures;
 use crate::feedback_item::{self, FeedbackItem};
-use crate::history::{self, Kept, Part, Place};
+use crate::history::{self, Kept, Part};
 use crate::response::{self, Response};
 use crate::survey::{self, Survey, Surveys};
 

@@ -1,15 +1,13 @@
 //! What may be done with complaints: each operation is one transaction.
 
-use regard_database::{Answer, Change, Command, Database, Tx, Vault, Write};
+use regard_database::{Answer, Change, Command, Database, Missed, Place, Tx, Vault, Write, settle};
 use regard_erasure::record_erased;
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Micros, RecordId, new_record_id};
 
 use super::domain::{Complaint, NewComplaint, Resolution, ResolveError, State};
 use super::{KIND, store};
-use crate::attempt::{Missed, answered, settle};
 use crate::change::measures;
 use crate::erasure::refuse;
-use crate::history::Place;
 
 /// A complaint and the token of the write; no token where nothing was written.
 pub(crate) type Written = (Complaint, Option<ChangeToken>);
@@ -161,10 +159,7 @@ async fn announce(write: &mut Write, complaint: &Complaint) -> Result<Place, Mis
         measures: measures::complaint(complaint),
         position: at.first,
     });
-    Ok(Place {
-        lane: at.lane,
-        position: at.first,
-    })
+    Ok(at.place(0))
 }
 
 async fn repeat(
@@ -172,7 +167,7 @@ async fn repeat(
     (vault, caller): (&Vault, &Caller),
     answer: &Answer,
 ) -> Result<Written, Fault> {
-    let (id, version) = answered(answer, KIND)?;
+    let (id, version) = answer.record(KIND)?;
     let complaint = store::version(tx, (vault, caller.tenant), id, version).await?;
     Ok((
         complaint.ok_or_else(|| record_erased(KIND, id))?,

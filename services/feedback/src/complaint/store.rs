@@ -1,14 +1,14 @@
 //! The tables `complaint` and `complaint_history`; what was complained of and how it was resolved lie in `record_text`.
 
 use regard_database::vault::Sealer;
-use regard_database::{StoreError, Tx, Vault};
+use regard_database::{Place, StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
 use sea_orm::ActiveValue::Set;
 use sea_orm::entity::prelude::*;
 
 use super::KIND;
 use super::domain::{Complaint, NewComplaint, Resolution, State};
-use crate::history::{self, Kept, Place};
+use crate::history::{self, Kept};
 use crate::text::{self, TextRow};
 
 const TEXT: &str = "text";

@@ -1,15 +1,13 @@
 //! What may be done with feedback items: each operation is one transaction.
 
-use regard_database::{Change, Command, Database, Vault};
+use regard_database::{Change, Command, Database, Vault, settle};
 use regard_erasure::record_erased;
 use regard_types::{Caller, ChangeToken, Fault, IdKey, RecordId, new_record_id};
 
 use super::domain::{FeedbackItem, NewItem};
 use super::{KIND, store};
-use crate::attempt::{answered, settle};
 use crate::change::measures;
 use crate::erasure::refuse;
-use crate::history::Place;
 
 /// The feedback items of all tenants.
 #[derive(Clone)]
@@ -40,7 +38,7 @@ impl Items {
             let sealer = self.vault.sealer(caller.tenant).await?;
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
-                let (id, version) = answered(answer, KIND)?;
+                let (id, version) = answer.record(KIND)?;
                 let item =
                     store::version(&write, (&self.vault, caller.tenant), id, version).await?;
                 return Ok((
@@ -69,10 +67,7 @@ impl Items {
                 content: new.clone(),
             };
             let at = write.reserve(1).await?;
-            let place = Place {
-                lane: at.lane,
-                position: at.first,
-            };
+            let place = at.place(0);
             store::insert(&write, (&sealer, caller.tenant), place, &item).await?;
             write.change(Change {
                 kind: KIND,

@@ -4,17 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use regard_database::vault::Sealer;
-use regard_database::{Change, Command, Database, Tx, Vault, Write};
+use regard_database::{Change, Command, Database, Missed, Place, Tx, Vault, Write, settle};
 use regard_erasure::{customer_erased, record_erased};
-use regard_types::{Caller, ChangeToken, Fault, IdKey, Kind, Micros, RecordId, new_record_id};
+use regard_types::record::{Seen, customer_fixed};
+use regard_types::{Caller, ChangeToken, Fault, IdKey, Micros, RecordId, new_record_id};
 
 use super::domain::{Known, NewResponse, Response, Verdict, judge, wrong_answers};
 use super::store::NewVersion;
 use super::{KIND, store};
-use crate::attempt::{Missed, answered, settle};
 use crate::change::measures;
 use crate::erasure::gone;
-use crate::history::Place;
 use crate::survey::{KIND as SURVEY, State, Survey, Surveys};
 
 /// The method that ingest batches are audited under.
@@ -70,7 +69,7 @@ impl Outcome {
     fn refusal(self, row: &Row<'_>) -> Option<Fault> {
         match self {
             Self::Stored { .. } | Self::Unchanged { .. } => None,
-            Self::CustomerFixed => Some(customer_fixed(row.id)),
+            Self::CustomerFixed => Some(customer_fixed("response.customer", row.id)),
             Self::CustomerErased => {
                 let id = row
                     .content
@@ -106,7 +105,7 @@ impl Responses {
             let sealer = self.vault.sealer(caller.tenant).await?;
             let mut write = self.db.mutate(caller, command).await?;
             if let Some(answer) = write.repeated() {
-                let (id, version) = answered(answer, KIND)?;
+                let (id, version) = answer.record(KIND)?;
                 return Ok((
                     self.version(&write, caller, id, version).await?,
                     Some(answer.token.clone()),
@@ -173,7 +172,7 @@ impl Responses {
             .await?;
         let mut batch = Batch::default();
         let mut taken: Vec<(usize, Row<'_>)> = Vec::with_capacity(rows.len());
-        let mut first_of = HashMap::with_capacity(rows.len());
+        let mut seen = Seen::default();
         let mut echoes = Vec::new();
         for (index, new) in rows {
             let row = match self.checked(&ids, &surveys, new) {
@@ -183,17 +182,14 @@ impl Responses {
                     continue;
                 }
             };
-            match first_of.get(&row.id) {
-                None => {
-                    first_of.insert(row.id, (*index, row.digest, new.revision));
+            let says = (row.digest, new.revision);
+            match seen.again("response.key", &row.id, &says) {
+                Ok(false) => {
+                    seen.note(row.id, *index, says);
                     taken.push((*index, row));
                 }
-                Some((_, digest, revision))
-                    if (*digest, *revision) == (row.digest, new.revision) =>
-                {
-                    echoes.push((*index, row.id));
-                }
-                Some((first, ..)) => batch.rejected.push((*index, duplicate(*first))),
+                Ok(true) => echoes.push((*index, row.id)),
+                Err(fault) => batch.rejected.push((*index, fault)),
             }
         }
         if taken.is_empty() {
@@ -422,29 +418,4 @@ async fn apply(
 fn batch_digest(ids: &IdKey, rows: &[Row<'_>]) -> [u8; 32] {
     let bytes: Vec<u8> = rows.iter().flat_map(|row| row.digest).collect();
     ids.digest("response batch", &bytes)
-}
-
-fn customer_fixed(id: RecordId) -> Fault {
-    Fault::refused(
-        "CUSTOMER_FIXED",
-        "the response belongs to another customer than the row says, and that never changes",
-    )
-    .meta("id", id)
-    .and_invalid(
-        "response.customer",
-        "must be the customer that the response was first recorded for",
-    )
-}
-
-fn duplicate(first: usize) -> Fault {
-    Fault::new(
-        Kind::Invalid,
-        "DUPLICATE_IN_BATCH",
-        "two different rows of the batch carry the same key",
-    )
-    .meta("first_index", first)
-    .and_invalid(
-        "response.key",
-        format!("row {first} has this key with other content; send this one in the next batch"),
-    )
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use regard_types::record::{Turn, turn};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey};
 
 use crate::content::Content;
@@ -218,19 +219,15 @@ pub fn judge(known: Option<Known>, revision: i64, customer: Option<CustomerId>) 
     let Some(known) = known else {
         return Verdict::New;
     };
-    // An old resend says nothing new, not even a wrong customer.
-    if revision > 0 && revision <= known.revision {
-        return Verdict::Unchanged;
-    }
-    if known.customer != customer {
-        return Verdict::CustomerFixed;
-    }
-    if revision == 0 && known.seen {
-        return Verdict::Unchanged;
-    }
-    // A newer revision with the same content is kept, so that one between the two stays old.
-    Verdict::Revise {
-        version: known.version + 1,
-        revision: revision.max(known.revision),
+    match turn(known.revision, revision, known.seen) {
+        // An old resend says nothing new, not even a wrong customer.
+        Turn::Unchanged if revision > 0 => Verdict::Unchanged,
+        _ if known.customer != customer => Verdict::CustomerFixed,
+        Turn::Unchanged => Verdict::Unchanged,
+        // A newer revision with the same content is kept, so that one between the two stays old.
+        Turn::Next | Turn::UnlessFormer => Verdict::Revise {
+            version: known.version + 1,
+            revision: revision.max(known.revision),
+        },
     }
 }

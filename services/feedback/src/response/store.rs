@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
 use regard_database::vault::Sealer;
-use regard_database::{Conflict, Engine, StoreError, Tx, Vault};
+use regard_database::{Conflict, Engine, Place, StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
 use sea_orm::entity::prelude::*;
 
 use super::KIND;
 use super::domain::{Answer, NewResponse, Response, Value};
-use crate::history::{self, Kept, Place};
+use crate::history::{self, Kept};
 use crate::text::{self, TextRow};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

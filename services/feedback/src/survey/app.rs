@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regard_database::{Answer, Change, Command, Database, StoreError, Tx, Write};
+use regard_database::{
+    Answer, Change, Command, Database, Missed, Place, StoreError, Tx, Write, settle,
+};
 use regard_types::{Caller, ChangeToken, Fault, IdKey, RecordId, TenantId, new_record_id};
 
 use super::domain::{NewSurvey, State, Survey};
 use super::published::Published;
 use super::{KIND, store};
-use crate::attempt::{Missed, answered, settle};
 use crate::change::measures;
-use crate::history::Place;
 
 /// About the most bytes of one page: a message must hold it, with one more survey of the largest kind (0.5 MiB).
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -219,14 +219,11 @@ impl Surveys {
             measures: measures::survey(survey),
             position: at.first,
         });
-        Ok(Place {
-            lane: at.lane,
-            position: at.first,
-        })
+        Ok(at.place(0))
     }
 
     async fn repeat(&self, tx: &Tx, caller: &Caller, answer: &Answer) -> Result<Written, Fault> {
-        let (id, version) = answered(answer, KIND)?;
+        let (id, version) = answer.record(KIND)?;
         let survey = store::version(tx, caller.tenant, id, version).await?;
         Ok((
             survey.ok_or_else(|| Fault::not_found(KIND, id))?,

@@ -1,13 +1,13 @@
 //! The tables `survey` and `survey_history`.
 
 use prost::Message as _;
-use regard_database::{StoreError, Tx};
+use regard_database::{Place, StoreError, Tx};
 use regard_types::{Micros, RecordId, SourceKey, TenantId};
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _};
 
 use super::domain::{Measured, NewSurvey, Question, QuestionKind, Scale, State, Survey};
-use crate::history::{self, Kept, Place};
+use crate::history::{self, Kept};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "survey")]

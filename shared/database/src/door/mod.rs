@@ -6,7 +6,7 @@ mod read;
 mod system;
 mod write;
 
-use regard_types::{ChangeToken, CustomerId, Micros, RecordId};
+use regard_types::{ChangeToken, CustomerId, Fault, Micros, RecordId};
 use uuid::Uuid;
 
 pub use read::Read;
@@ -35,6 +35,19 @@ pub struct Answer {
     pub token: ChangeToken,
 }
 
+impl Answer {
+    /// The record of this kind in the answer, and its version then.
+    ///
+    /// # Errors
+    /// INTERNAL if there is none.
+    pub fn record(&self, kind: &str) -> Result<(RecordId, i64), Fault> {
+        let found = self.records.iter().find(|(of, ..)| of == kind);
+        found
+            .map(|(_, id, version)| (*id, *version))
+            .ok_or_else(|| Fault::bug(format!("a repeated request without its {kind}")))
+    }
+}
+
 /// Positions that a transaction took: `first` to `first + n - 1` of its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Positions {
@@ -50,7 +63,25 @@ pub struct Positions {
     pub epoch: Uuid,
 }
 
+/// Where a version lies in the feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Lane.
+    pub lane: u16,
+    /// Position in the lane.
+    pub position: u64,
+}
+
 impl Positions {
+    /// The i-th place, from 0.
+    #[must_use]
+    pub fn place(&self, i: usize) -> Place {
+        Place {
+            lane: self.lane,
+            position: self.at(i),
+        }
+    }
+
     /// The i-th position, from 0.
     #[must_use]
     pub fn at(&self, i: usize) -> u64 {
