@@ -1,14 +1,14 @@
 //! What the feed tells of each kind of record: ids, times, numbers and codes, never names or texts.
 
 use prost::Message as _;
-use regard_database::StoreError;
 use regard_database::feed::ChangeRow;
+use regard_database::{Place, StoreError};
 use regard_proto::customer::v1::{
     CustomerMeasures, Measures, MergeMeasures, OrderMeasures, RefundMeasures, TenantMeasures,
     measures::Record,
 };
 use regard_server::wire;
-use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
+use regard_types::{CustomerId, Micros, RecordId, TenantId};
 
 use crate::customer::{Customer, CustomerKind};
 use crate::merge::Edge;
@@ -196,17 +196,17 @@ impl Measured for Tenant {
     }
 }
 
-/// A stored version as the change that wrote it; `at` is its tenant, lane and position.
+/// A stored version as the change that wrote it.
 pub fn change_row<R: Measured>(
-    (tenant, lane, position): (Uuid, i64, i64),
+    (tenant, place): (TenantId, Place),
     record: &R,
 ) -> Result<ChangeRow, StoreError> {
     let (id, version) = record.version();
     Ok(ChangeRow {
-        lane: u16::try_from(lane).map_err(StoreError::corrupt)?,
-        position: u64::try_from(position).map_err(StoreError::corrupt)?,
+        lane: place.lane,
+        position: place.position,
         nonce: 0,
-        tenant: TenantId(tenant),
+        tenant,
         kind: R::KIND.to_owned(),
         record: id,
         version,

@@ -11,7 +11,6 @@ mod complaint;
 mod content;
 mod erasure;
 mod feedback_item;
-mod history;
 mod migration;
 mod privacy;
 mod response;

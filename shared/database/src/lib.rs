@@ -17,6 +17,7 @@ mod figures;
 mod growth;
 #[doc(hidden)]
 pub mod hazard;
+pub mod history;
 mod lane;
 mod lease;
 pub mod migration;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use regard_database::history::Lock;
 use regard_database::{Command, Tx, Write, again, lost};
 use regard_erasure::erased;
 use regard_types::{
@@ -13,7 +14,7 @@ use super::domain::{Customer, NewCustomer, Profile};
 use super::store::{self, Filter};
 use crate::core::{Core, Written, digest, gone, not_repeated, refuse_erased, tell};
 use crate::merge;
-use crate::order::{Lock, unknown_customer};
+use crate::order::unknown_customer;
 
 /// A customer, and the one that it stands for now.
 #[derive(Debug)]

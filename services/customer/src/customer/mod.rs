@@ -22,5 +22,5 @@ pub(crate) async fn current(
     tenant: TenantId,
     ids: &[Uuid],
 ) -> Result<HashMap<CustomerId, Customer>, StoreError> {
-    store::current(tx, vault, tenant, ids, crate::order::Lock::No).await
+    store::current(tx, vault, tenant, ids, regard_database::history::Lock::No).await
 }

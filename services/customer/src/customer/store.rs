@@ -5,18 +5,18 @@ use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
 use regard_database::feed::ChangeRow;
+use regard_database::history::{self, Kept, Lock, Paged, Part};
 use regard_database::vault::{KeyColumn, KeyValue, SealedColumn, Sealer};
-use regard_database::{ColumnData, Conflict, Engine, Place, Row, StoreError, Tx, Vault};
+use regard_database::{ColumnData, Conflict, Engine, Place, StoreError, Tx, Vault};
 use regard_types::record::Head;
 use regard_types::{CustomerId, Day, IdKey, Micros, TenantId, Uuid};
-use sea_orm::FromQueryResult;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, SelectStatement};
 use sea_orm::{QueryOrder, QuerySelect};
 
 use super::domain::{Customer, CustomerKind, Identity, Lookup, Profile, normal_email};
 use crate::measures::change_row;
-use crate::order::{Lock, key};
+use crate::order::key;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "customer")]
@@ -44,8 +44,10 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, key_source, key_external, \
-     kind, attributes, since_day, revision, content";
+impl Kept for Entity {
+    const TABLE: &'static str = "customer";
+    const HISTORY: &'static str = "customer_history";
+}
 
 /// Where identities lie.
 pub const IDENTITY: SealedColumn = SealedColumn {
@@ -93,10 +95,6 @@ impl TryFrom<Model> for Customer {
             },
         })
     }
-}
-
-fn read(row: &Row) -> Result<Customer, StoreError> {
-    Model::from_query_result(row.inner(), "")?.try_into()
 }
 
 /// Which of these customers exist. Mostly all do: then the store answers without sending an id back.
@@ -151,14 +149,9 @@ pub async fn bare(
     ids: &[Uuid],
     lock: Lock,
 ) -> Result<HashMap<CustomerId, Customer>, StoreError> {
-    let tail = lock.tail(tx.engine());
-    let sql = format!("SELECT {COLUMNS} FROM customer WHERE tenant = $1 AND id {{in}}{tail}");
-    let mut out = HashMap::new();
-    for row in tx.fetch_in(&sql, vec![tenant.0.into()], ids).await? {
-        let customer = read(&row)?;
-        out.insert(customer.id, customer);
-    }
-    Ok(out)
+    let rows = history::several::<Entity>(tx, Part::Current, tenant, ids, lock).await?;
+    let customer = |row| Customer::try_from(row).map(|customer| (customer.id, customer));
+    rows.into_iter().map(customer).collect()
 }
 
 /// The current versions of these customers; unknown ones are left out.
@@ -225,21 +218,8 @@ pub async fn version(
     id: CustomerId,
     version: i64,
 ) -> Result<Customer, StoreError> {
-    let current = bare(tx, tenant, &[id.0], Lock::No).await?.remove(&id);
-    let mut customer = match current.filter(|c| c.head.version == version) {
-        Some(current) => current,
-        None => {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM customer_history WHERE tenant = $1 AND id = $2 AND version = $3"
-            );
-            let values = vec![tenant.0.into(), id.0.into(), version.into()];
-            read(
-                &tx.fetch_one(sql, values)
-                    .await?
-                    .ok_or(StoreError::Missing)?,
-            )?
-        }
-    };
+    let row = history::version::<Entity>(tx, tenant, id.0, version).await?;
+    let mut customer = Customer::try_from(row.ok_or(StoreError::Missing)?)?;
     identify(tx, vault, tenant, &mut [&mut customer]).await?;
     Ok(customer)
 }
@@ -309,10 +289,7 @@ pub async fn replace(
         return Ok(());
     }
     let changed: Vec<Uuid> = customers.iter().map(|c| c.id.0).collect();
-    let sql = format!(
-        "INSERT INTO customer_history ({COLUMNS}) SELECT {COLUMNS} FROM customer WHERE tenant = $1 AND id {{in}}"
-    );
-    tx.run_in(&sql, vec![tenant.0.into()], &changed).await?;
+    history::keep::<Entity>(tx, tenant, &changed).await?;
     let at = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
         ("id", ColumnData::from(&changed)),
@@ -549,8 +526,6 @@ fn having(tenant: TenantId, kind: Lookup, digest: &[u8; 32]) -> SelectStatement 
 }
 
 /// A row of the current table or the history, as the change that wrote it.
-pub fn change(row: &Row) -> Result<ChangeRow, StoreError> {
-    let row = Model::from_query_result(row.inner(), "")?;
-    let at = (row.tenant, row.lane, row.position);
-    change_row(at, &Customer::try_from(row)?)
+pub fn change(row: Paged<Model>) -> Result<ChangeRow, StoreError> {
+    change_row((row.tenant, row.place), &Customer::try_from(row.model)?)
 }

@@ -130,12 +130,16 @@ impl Person {
         Ok(())
     }
 
-    /// Merge edges that leave or reach the person, ended ones too.
+    /// Merge edges that leave or reach the person, ended ones too. Rows of before the contract asked for a code may hold
+    /// a name as their evidence.
     async fn edges(&self, tx: &Tx, counts: &mut Counts) -> Result<(), StoreError> {
         for table in ["merge_edge", "merge_edge_history"] {
             for column in ["id", "into_id"] {
                 let key = [self.tenant(), (column, olds(&self.customers))];
-                let set = [(column, news(&self.customers))];
+                let set = [
+                    (column, news(&self.customers)),
+                    ("evidence", ColumnData::OneText("")),
+                ];
                 counts.relabelled(table, tx.bulk_update(table, &key, &set).await?);
             }
         }

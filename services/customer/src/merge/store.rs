@@ -3,42 +3,65 @@
 use std::collections::HashMap;
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Place, Row, StoreError, Tx};
+use regard_database::history::{self, Kept, Lock, Paged};
+use regard_database::{ColumnData, Conflict, Place, StoreError, Tx};
 use regard_types::record::Head;
 use regard_types::{CustomerId, Micros, TenantId, Uuid};
+use sea_orm::entity::prelude::*;
 
 use super::domain::Edge;
 use crate::measures::change_row;
 
-pub const COLUMNS: &str =
-    "tenant, id, version, lane, position, created, updated, into_id, evidence, ended";
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "merge_edge")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub version: i64,
+    pub lane: i64,
+    pub position: i64,
+    pub created: i64,
+    pub updated: i64,
+    pub into_id: Uuid,
+    pub evidence: String,
+    pub ended: i16,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Kept for Entity {
+    const TABLE: &'static str = "merge_edge";
+    const HISTORY: &'static str = "merge_edge_history";
+}
 
 /// More steps than any chain of merges can have in practice; a longer walk means that the edges form a ring.
 const STEPS: usize = 10_000;
 
-const EDGE: &str = "version, created, updated, into_id, evidence, ended";
-
-fn read(from: CustomerId, row: &Row) -> Result<Edge, StoreError> {
-    Ok(Edge {
-        from,
-        into: CustomerId(row.get(3)?),
-        evidence: row.get(4)?,
-        ended: row.flag(5)?,
-        head: Head {
-            version: row.get(0)?,
-            created: Micros(row.get(1)?),
-            updated: Micros(row.get(2)?),
-        },
-    })
+impl From<Model> for Edge {
+    fn from(row: Model) -> Self {
+        Edge {
+            from: CustomerId(row.id),
+            into: CustomerId(row.into_id),
+            evidence: row.evidence,
+            ended: row.ended != 0,
+            head: Head {
+                version: row.version,
+                created: Micros(row.created),
+                updated: Micros(row.updated),
+            },
+        }
+    }
 }
 
 /// The edge of a customer, ended ones too.
 pub async fn edge(tx: &Tx, tenant: TenantId, from: CustomerId) -> Result<Option<Edge>, StoreError> {
-    let sql = format!("SELECT {EDGE} FROM merge_edge WHERE tenant = $1 AND id = $2");
-    let row = tx
-        .fetch_one(sql, vec![tenant.0.into(), from.0.into()])
-        .await?;
-    row.map(|row| read(from, &row)).transpose()
+    let row = history::current::<Entity>(tx, tenant, from.0, Lock::No).await?;
+    Ok(row.map(Edge::from))
 }
 
 /// A version of the edge of a customer.
@@ -48,16 +71,8 @@ pub async fn version(
     from: CustomerId,
     version: i64,
 ) -> Result<Edge, StoreError> {
-    match edge(tx, tenant, from).await? {
-        Some(edge) if edge.head.version == version => return Ok(edge),
-        _ => {}
-    }
-    let sql = format!(
-        "SELECT {EDGE} FROM merge_edge_history WHERE tenant = $1 AND id = $2 AND version = $3"
-    );
-    let values = vec![tenant.0.into(), from.0.into(), version.into()];
-    let row = tx.fetch_one(sql, values).await?;
-    read(from, &row.ok_or(StoreError::Missing)?)
+    let row = history::version::<Entity>(tx, tenant, from.0, version).await?;
+    Ok(row.ok_or(StoreError::Missing)?.into())
 }
 
 /// The customer that each of these stands for now; those that stand for themselves are left out.
@@ -123,11 +138,7 @@ pub async fn write(tx: &Tx, tenant: TenantId, edge: &Edge, place: Place) -> Resu
         tx.bulk_insert("merge_edge", &all, Conflict::Fail).await?;
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO merge_edge_history ({COLUMNS}) SELECT {COLUMNS} FROM merge_edge WHERE tenant = $1 AND id = $2"
-    );
-    tx.run(sql, vec![tenant.0.into(), edge.from.0.into()])
-        .await?;
+    history::keep::<Entity>(tx, tenant, &[edge.from.0]).await?;
     let key = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
         ("id", vec![edge.from.0].into()),
@@ -140,18 +151,6 @@ pub async fn write(tx: &Tx, tenant: TenantId, edge: &Edge, place: Place) -> Resu
 }
 
 /// A row of the current table or the history, as the change that wrote it.
-pub fn change(row: &Row) -> Result<ChangeRow, StoreError> {
-    // tenant, id, version, lane, position, created, updated, into_id, evidence, ended
-    let edge = Edge {
-        from: CustomerId(row.get(1)?),
-        into: CustomerId(row.get(7)?),
-        evidence: row.get(8)?,
-        ended: row.flag(9)?,
-        head: Head {
-            version: row.get(2)?,
-            created: Micros(row.get(5)?),
-            updated: Micros(row.get(6)?),
-        },
-    };
-    change_row((row.get(0)?, row.get(3)?, row.get(4)?), &edge)
+pub fn change(row: Paged<Model>) -> Result<ChangeRow, StoreError> {
+    change_row((row.tenant, row.place), &Edge::from(row.model))
 }

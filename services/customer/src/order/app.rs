@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use regard_database::history::Lock;
 use regard_database::{Command, Tx, Write, again, lost};
 use regard_erasure::{erased, record_erased};
 use regard_types::{Caller, ChangeToken, CustomerId, Fault, IdKey, RecordId, TenantId, Uuid};
 
 use super::batch::{Outcome, Plan, Stored, unknown_customer};
 use super::domain::{NewOrder, Order, Terms, correct, differs, void};
-use super::store::{self, Lock};
+use super::store;
 use crate::core::{Core, Faults, Written, digest, gone, not_repeated, refuse_erased, tell};
 use crate::customer::{self, Customer};
 use crate::refund;

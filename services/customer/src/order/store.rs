@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Engine, Place, Row, StoreError, Tx};
+use regard_database::history::{self, Kept, Lock, Paged, Part};
+use regard_database::{ColumnData, Conflict, Place, StoreError, Tx};
 use regard_types::record::Head;
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId, Uuid};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Expr;
-use sea_orm::{ExprTrait, FromQueryResult, QueryOrder, QuerySelect};
+use sea_orm::{ExprTrait, QueryOrder, QuerySelect};
 
 use super::domain::{Order, Terms};
 use crate::measures::change_row;
@@ -41,8 +42,10 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, key_source, key_external, \
-     customer, order_time, gross, units, channel, voided, revision";
+impl Kept for Entity {
+    const TABLE: &'static str = "sales_order";
+    const HISTORY: &'static str = "sales_order_history";
+}
 
 impl TryFrom<Model> for Order {
     type Error = StoreError;
@@ -74,23 +77,6 @@ pub(crate) fn key(source: Option<String>, external: Option<String>) -> Option<So
     Some(SourceKey::new(source?, external?))
 }
 
-/// Whether the rows are locked until the end of the transaction (SQLite has one writer anyway).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
-    No,
-    Yes,
-}
-
-impl Lock {
-    /// What follows the statement. Rows are locked in the order of their ids, so that no two writers wait for each other.
-    pub fn tail(self, engine: Engine) -> &'static str {
-        match (self, engine) {
-            (Self::Yes, Engine::Postgres) => " FOR UPDATE",
-            (Self::Yes | Self::No, _) => "",
-        }
-    }
-}
-
 /// The current versions of these orders; unknown ones are left out.
 pub async fn current(
     tx: &Tx,
@@ -98,14 +84,9 @@ pub async fn current(
     ids: &[Uuid],
     lock: Lock,
 ) -> Result<HashMap<RecordId, Order>, StoreError> {
-    let tail = lock.tail(tx.engine());
-    let sql = format!("SELECT {COLUMNS} FROM sales_order WHERE tenant = $1 AND id {{in}}{tail}");
-    let mut out = HashMap::new();
-    for row in tx.fetch_in(&sql, vec![tenant.0.into()], ids).await? {
-        let order = Order::try_from(Model::from_query_result(row.inner(), "")?)?;
-        out.insert(order.id, order);
-    }
-    Ok(out)
+    let rows = history::several::<Entity>(tx, Part::Current, tenant, ids, lock).await?;
+    let order = |row| Order::try_from(row).map(|order| (order.id, order));
+    rows.into_iter().map(order).collect()
 }
 
 /// The terms of all former versions of these orders.
@@ -115,19 +96,15 @@ pub async fn former(
     ids: &[Uuid],
 ) -> Result<HashMap<RecordId, Vec<Terms>>, StoreError> {
     let mut out: HashMap<RecordId, Vec<Terms>> = HashMap::new();
-    for order in history(tx, tenant, ids).await? {
+    for order in all_former(tx, tenant, ids).await? {
         out.entry(order.id).or_default().push(order.terms);
     }
     Ok(out)
 }
 
-async fn history(tx: &Tx, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<Order>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM sales_order_history WHERE tenant = $1 AND id {{in}}");
-    let rows = tx.fetch_in(&sql, vec![tenant.0.into()], ids).await?;
-    let row = |row: Row| -> Result<Order, StoreError> {
-        Model::from_query_result(row.inner(), "")?.try_into()
-    };
-    rows.into_iter().map(row).collect()
+async fn all_former(tx: &Tx, tenant: TenantId, ids: &[Uuid]) -> Result<Vec<Order>, StoreError> {
+    let rows = history::several::<Entity>(tx, Part::Former, tenant, ids, Lock::No).await?;
+    rows.into_iter().map(Order::try_from).collect()
 }
 
 /// These versions, in the order asked; one that is not stored is `Missing`.
@@ -142,7 +119,7 @@ pub async fn versions(
         found.insert((order.id, order.head.version), order);
     }
     if asked.iter().any(|version| !found.contains_key(version)) {
-        for order in history(tx, tenant, &ids).await? {
+        for order in all_former(tx, tenant, &ids).await? {
             found.insert((order.id, order.head.version), order);
         }
     }
@@ -192,11 +169,8 @@ pub async fn replace(
     orders: &[Order],
     place: Place,
 ) -> Result<(), StoreError> {
-    let sql = format!(
-        "INSERT INTO sales_order_history ({COLUMNS}) SELECT {COLUMNS} FROM sales_order WHERE tenant = $1 AND id {{in}}"
-    );
     let changed: Vec<Uuid> = orders.iter().map(|o| o.id.0).collect();
-    tx.run_in(&sql, vec![tenant.0.into()], &changed).await?;
+    history::keep::<Entity>(tx, tenant, &changed).await?;
     let key = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
         ("id", ColumnData::from(&changed)),
@@ -302,8 +276,6 @@ pub async fn any(tx: &Tx, tenant: TenantId) -> Result<bool, StoreError> {
 }
 
 /// A row of the current table or the history, as the change that wrote it.
-pub fn change(row: &Row) -> Result<ChangeRow, StoreError> {
-    let row = Model::from_query_result(row.inner(), "")?;
-    let at = (row.tenant, row.lane, row.position);
-    change_row(at, &Order::try_from(row)?)
+pub fn change(row: Paged<Model>) -> Result<ChangeRow, StoreError> {
+    change_row((row.tenant, row.place), &Order::try_from(row.model)?)
 }

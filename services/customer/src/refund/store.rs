@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Place, Row, StoreError, Tx};
+use regard_database::history::{self, Kept, Lock, Paged};
+use regard_database::{ColumnData, Conflict, Place, StoreError, Tx};
 use regard_types::record::Head;
 use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
-use sea_orm::FromQueryResult;
+use sea_orm::entity::prelude::*;
 
 use super::domain::Refund;
 use crate::measures::change_row;
 use crate::order::key;
 
-#[derive(Debug, FromQueryResult)]
-pub(super) struct Stored {
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "refund")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
     pub tenant: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub version: i64,
     pub lane: i64,
@@ -29,11 +33,18 @@ pub(super) struct Stored {
     pub amount: i64,
 }
 
-pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, key_source, key_external, \
-     customer, order_id, refund_time, amount";
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
-impl From<Stored> for Refund {
-    fn from(row: Stored) -> Self {
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Kept for Entity {
+    const TABLE: &'static str = "refund";
+    const HISTORY: &'static str = "refund_history";
+}
+
+impl From<Model> for Refund {
+    fn from(row: Model) -> Self {
         Refund {
             id: RecordId(row.id),
             key: key(row.key_source, row.key_external),
@@ -56,14 +67,8 @@ pub async fn current(
     tenant: TenantId,
     id: RecordId,
 ) -> Result<Option<Refund>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM refund WHERE tenant = $1 AND id = $2");
-    let row = tx
-        .fetch_one(sql, vec![tenant.0.into(), id.0.into()])
-        .await?;
-    Ok(match row {
-        Some(row) => Some(Stored::from_query_result(row.inner(), "")?.into()),
-        None => None,
-    })
+    let row = history::current::<Entity>(tx, tenant, id.0, Lock::No).await?;
+    Ok(row.map(Refund::from))
 }
 
 /// The version with this number.
@@ -73,17 +78,8 @@ pub async fn version(
     id: RecordId,
     version: i64,
 ) -> Result<Refund, StoreError> {
-    match current(tx, tenant, id).await? {
-        Some(refund) if refund.head.version == version => return Ok(refund),
-        _ => {}
-    }
-    let sql = format!(
-        "SELECT {COLUMNS} FROM refund_history WHERE tenant = $1 AND id = $2 AND version = $3"
-    );
-    let values = vec![tenant.0.into(), id.0.into(), version.into()];
-    let row = tx.fetch_one(sql, values).await?;
-    let row = row.ok_or(StoreError::Missing)?;
-    Ok(Stored::from_query_result(row.inner(), "")?.into())
+    let row = history::version::<Entity>(tx, tenant, id.0, version).await?;
+    Ok(row.ok_or(StoreError::Missing)?.into())
 }
 
 /// The sum of the refunds linked to each of these orders; orders without one are left out.
@@ -139,8 +135,6 @@ pub async fn insert(
 }
 
 /// A row of the current table or the history, as the change that wrote it.
-pub fn change(row: &Row) -> Result<ChangeRow, StoreError> {
-    let row = Stored::from_query_result(row.inner(), "")?;
-    let at = (row.tenant, row.lane, row.position);
-    change_row(at, &Refund::from(row))
+pub fn change(row: Paged<Model>) -> Result<ChangeRow, StoreError> {
+    change_row((row.tenant, row.place), &Refund::from(row.model))
 }

@@ -5,12 +5,13 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use regard_database::history::Lock;
 use regard_database::{Command, Database, Write, again, lost};
 use regard_types::record::Head;
 use regard_types::{Caller, CallerLimits, Fault, Kind, RecordId, TenantId};
 
 use super::domain::{self, Tenant, Terms, next_day_version};
-use super::store::{self, Lock};
+use super::store;
 use crate::core::{Core, Written, digest, not_repeated, tell};
 use crate::{order, refund};
 

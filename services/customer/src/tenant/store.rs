@@ -1,16 +1,21 @@
 //! The tables of tenants.
 
 use regard_database::feed::ChangeRow;
-use regard_database::{ColumnData, Conflict, Engine, Place, Row, StoreError, Tx};
+use regard_database::history::{self, Kept, Lock, Paged};
+use regard_database::{ColumnData, Conflict, Place, StoreError, Tx};
 use regard_types::record::Head;
 use regard_types::{CallerLimits, Currency, Day, Micros, TenantId, Uuid, Zone};
-use sea_orm::FromQueryResult;
+use sea_orm::entity::prelude::*;
 
 use super::domain::{Tenant, Terms};
 use crate::measures::change_row;
 
-#[derive(Debug, FromQueryResult)]
-pub(super) struct Stored {
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "tenant")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant: Uuid,
+    #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
     pub version: i64,
     pub lane: i64,
@@ -29,13 +34,20 @@ pub(super) struct Stored {
     pub retention_days: i64,
 }
 
-pub const COLUMNS: &str = "tenant, id, version, lane, position, created, updated, name, zone, currency, \
-     pinned_day, history_start, minimum_group_size, day_version, requests_per_second, burst, retention_days";
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
 
-impl TryFrom<Stored> for Tenant {
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Kept for Entity {
+    const TABLE: &'static str = "tenant";
+    const HISTORY: &'static str = "tenant_history";
+}
+
+impl TryFrom<Model> for Tenant {
     type Error = StoreError;
 
-    fn try_from(row: Stored) -> Result<Self, StoreError> {
+    fn try_from(row: Model) -> Result<Self, StoreError> {
         let day = |value: Option<i64>| value.map(i32::try_from).transpose().map(|d| d.map(Day));
         let size = i32::try_from(row.minimum_group_size).map_err(StoreError::corrupt)?;
         let number = |value: i64| u32::try_from(value).map_err(StoreError::corrupt);
@@ -64,44 +76,16 @@ impl TryFrom<Stored> for Tenant {
     }
 }
 
-/// Whether the record is locked until the end of the transaction (SQLite has one writer anyway).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Lock {
-    /// It is not.
-    No,
-    /// Nobody changes it.
-    Shared,
-    /// Nobody else changes it, or counts on its staying as it is.
-    Yes,
-}
-
 /// The current version.
 pub async fn current(tx: &Tx, tenant: TenantId, lock: Lock) -> Result<Option<Tenant>, StoreError> {
-    let tail = match (tx.engine(), lock) {
-        (Engine::Postgres, Lock::Shared) => " FOR SHARE",
-        (Engine::Postgres, Lock::Yes) => " FOR UPDATE",
-        (Engine::Sqlite, _) | (Engine::Postgres, Lock::No) => "",
-    };
-    let sql = format!("SELECT {COLUMNS} FROM tenant WHERE tenant = $1 AND id = $1{tail}");
-    let row = tx.fetch_one(sql, vec![tenant.0.into()]).await?;
-    row.map(|row| Stored::from_query_result(row.inner(), "")?.try_into())
-        .transpose()
+    let row = history::current::<Entity>(tx, tenant, tenant.0, lock).await?;
+    row.map(Tenant::try_from).transpose()
 }
 
 /// The version with this number.
 pub async fn version(tx: &Tx, tenant: TenantId, version: i64) -> Result<Tenant, StoreError> {
-    match current(tx, tenant, Lock::No).await? {
-        Some(current) if current.head.version == version => return Ok(current),
-        _ => {}
-    }
-    let sql = format!(
-        "SELECT {COLUMNS} FROM tenant_history WHERE tenant = $1 AND id = $1 AND version = $2"
-    );
-    let row = tx
-        .fetch_one(sql, vec![tenant.0.into(), version.into()])
-        .await?;
-    let row = row.ok_or(StoreError::Missing)?;
-    Stored::from_query_result(row.inner(), "")?.try_into()
+    let row = history::version::<Entity>(tx, tenant, tenant.0, version).await?;
+    row.ok_or(StoreError::Missing)?.try_into()
 }
 
 /// Writes a version; the former one moves to the history.
@@ -148,10 +132,7 @@ pub async fn write(tx: &Tx, tenant: &Tenant, place: Place) -> Result<(), StoreEr
         tx.bulk_insert("tenant", &all, Conflict::Fail).await?;
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO tenant_history ({COLUMNS}) SELECT {COLUMNS} FROM tenant WHERE tenant = $1 AND id = $1"
-    );
-    tx.run(sql, vec![tenant.id.0.into()]).await?;
+    history::keep::<Entity>(tx, tenant.id, &[tenant.id.0]).await?;
     let key = [
         ("tenant", ColumnData::OneUuid(tenant.id.0)),
         ("id", vec![tenant.id.0].into()),
@@ -164,8 +145,6 @@ pub async fn write(tx: &Tx, tenant: &Tenant, place: Place) -> Result<(), StoreEr
 }
 
 /// A row of the current table or the history, as the change that wrote it.
-pub fn change(row: &Row) -> Result<ChangeRow, StoreError> {
-    let row = Stored::from_query_result(row.inner(), "")?;
-    let at = (row.id, row.lane, row.position);
-    change_row(at, &Tenant::try_from(row)?)
+pub fn change(row: Paged<Model>) -> Result<ChangeRow, StoreError> {
+    change_row((row.tenant, row.place), &Tenant::try_from(row.model)?)
 }

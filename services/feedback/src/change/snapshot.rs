@@ -6,14 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use regard_database::feed::ChangeRow;
 use regard_database::feed::snapshot::{Key, Source};
-use regard_database::{Place, StoreError, Tx};
-use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
+use regard_database::history::{self, Kept, Paged, Part};
+use regard_database::{StoreError, Tx};
+use regard_types::{CustomerId, Micros, RecordId, TenantId};
 
 use super::measures;
 use crate::complaint::{self, Complaint};
 use crate::erasure::Erasures;
 use crate::feedback_item::{self, FeedbackItem};
-use crate::history::{self, Kept, Part};
 use crate::response::{self, Response};
 use crate::survey::{self, Survey, Surveys};
 
@@ -164,12 +164,14 @@ impl<E: Tell> Source for Rows<E> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, ChangeRow)>, StoreError> {
-        let after = after.map(read_key).transpose()?;
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let mut rows = Vec::new();
-        for (tenant, Place { lane, position }, model) in
-            history::page::<E>(tx, self.part, tenant, after, limit).await?
-        {
+        for row in history::page::<E>(tx, self.part, tenant, after, limit).await? {
+            let Paged {
+                key,
+                tenant,
+                place,
+                model,
+            } = row;
             let Told {
                 kind,
                 id,
@@ -180,8 +182,8 @@ impl<E: Tell> Source for Rows<E> {
                 measures,
             } = E::tell(tx, &self.surveys, tenant, model).await?;
             let change = ChangeRow {
-                lane,
-                position,
+                lane: place.lane,
+                position: place.position,
                 nonce: 0,
                 tenant,
                 kind: kind.to_owned(),
@@ -193,28 +195,8 @@ impl<E: Tell> Source for Rows<E> {
                 measures,
                 trace: None,
             };
-            rows.push((key(tenant, id, version), change));
+            rows.push((key, change));
         }
         Ok(rows)
     }
-}
-
-/// Tenant, id and version of a row: 16, 16 and 8 bytes.
-fn key(tenant: TenantId, id: RecordId, version: i64) -> Key {
-    let mut key = Vec::with_capacity(40);
-    key.extend_from_slice(tenant.0.as_bytes());
-    key.extend_from_slice(id.0.as_bytes());
-    key.extend_from_slice(&version.to_be_bytes());
-    key
-}
-
-fn read_key(key: &Key) -> Result<(Uuid, Uuid, i64), StoreError> {
-    let parts = || {
-        let (tenant, rest) = key.split_first_chunk::<16>()?;
-        let (id, version) = rest.split_first_chunk::<16>()?;
-        let version = i64::from_be_bytes(version.try_into().ok()?);
-        Some((Uuid::from_bytes(*tenant), Uuid::from_bytes(*id), version))
-    };
-    // Callers pass tokens on as they came: another key is no row of ours.
-    parts().ok_or_else(|| StoreError::corrupt("a resume token whose key is none"))
 }

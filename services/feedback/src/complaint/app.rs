@@ -1,5 +1,6 @@
 //! What may be done with complaints: each operation is one transaction.
 
+use regard_database::history::Lock;
 use regard_database::{Answer, Change, Command, Database, Missed, Place, Tx, Vault, Write, settle};
 use regard_erasure::record_erased;
 use regard_types::{Caller, ChangeToken, Fault, IdKey, Micros, RecordId, new_record_id};
@@ -60,7 +61,8 @@ impl Complaints {
                 Some(key) => RecordId(ids.id(KIND, key)),
                 None => new_record_id(self.db.clock()),
             };
-            if let Some(stored) = store::get(&write, (&self.vault, caller.tenant), id, true).await?
+            if let Some(stored) =
+                store::get(&write, (&self.vault, caller.tenant), id, Lock::Yes).await?
             {
                 if stored.content != new {
                     return Err(Fault::exists(KIND, id).into());
@@ -103,7 +105,7 @@ impl Complaints {
             if let Some(answer) = write.repeated() {
                 return Ok(repeat(&write, (&self.vault, caller), answer).await?);
             }
-            let stored = store::get(&write, (&self.vault, caller.tenant), id, true).await?;
+            let stored = store::get(&write, (&self.vault, caller.tenant), id, Lock::Yes).await?;
             let Some(stored) = stored else {
                 refuse(&self.db, &write, (KIND, id), None).await?;
                 return Err(Fault::not_found(KIND, id).into());
@@ -142,7 +144,7 @@ impl Complaints {
     /// One complaint.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Complaint, Fault> {
         let read = self.db.glance(caller).await?;
-        store::get(&read, (&self.vault, caller.tenant), id, false)
+        store::get(&read, (&self.vault, caller.tenant), id, Lock::No)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))
     }

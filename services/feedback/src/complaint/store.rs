@@ -1,5 +1,6 @@
 //! The tables `complaint` and `complaint_history`; what was complained of and how it was resolved lie in `record_text`.
 
+use regard_database::history::{self, Kept, Lock};
 use regard_database::vault::Sealer;
 use regard_database::{Place, StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
@@ -8,7 +9,6 @@ use sea_orm::entity::prelude::*;
 
 use super::KIND;
 use super::domain::{Complaint, NewComplaint, Resolution, State};
-use crate::history::{self, Kept};
 use crate::text::{self, TextRow};
 
 const TEXT: &str = "text";
@@ -184,9 +184,9 @@ pub(crate) async fn get(
     tx: &Tx,
     (vault, tenant): (&Vault, TenantId),
     id: RecordId,
-    lock: bool,
+    lock: Lock,
 ) -> Result<Option<Complaint>, StoreError> {
-    let row = history::current::<Entity>(tx, tenant, id, lock).await?;
+    let row = history::current::<Entity>(tx, tenant, id.0, lock).await?;
     with_texts(tx, (vault, tenant), row).await
 }
 
@@ -197,7 +197,7 @@ pub(crate) async fn version(
     id: RecordId,
     version: i64,
 ) -> Result<Option<Complaint>, StoreError> {
-    let row = history::version::<Entity>(tx, tenant, id, version).await?;
+    let row = history::version::<Entity>(tx, tenant, id.0, version).await?;
     with_texts(tx, (vault, tenant), row).await
 }
 
@@ -221,16 +221,7 @@ pub(crate) async fn revise(
     place: Place,
     complaint: &Complaint,
 ) -> Result<(), StoreError> {
-    history::keep::<Entity>(tx, tenant, complaint.id).await?;
-    let done = Entity::update_many()
-        .set(row(tenant, place, complaint))
-        .filter(Column::Tenant.eq(tenant.0))
-        .filter(Column::Id.eq(complaint.id.0))
-        .filter(Column::Version.eq(complaint.version - 1))
-        .exec(tx)
-        .await?;
-    if done.rows_affected != 1 {
-        return Err(StoreError::Stale);
-    }
+    let version = (complaint.id.0, complaint.version);
+    history::revise::<Entity>(tx, tenant, version, row(tenant, place, complaint)).await?;
     put_texts(tx, (sealer, tenant), complaint).await
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use regard_database::history::Kept;
 use regard_database::{Change, ColumnData, Database, StoreError, System, Tx};
 use regard_erasure::{Counts, Feeds, Pair, bury, fresh, note};
 use regard_types::{Fault, IdKey, RecordId, TenantId, Uuid};
 
 use super::feed::{KIND, parts};
 use super::store::heads;
-use crate::history::Kept;
 use crate::{complaint, feedback_item, response};
 
 /// A kind of record, its tables, and whether its rows carry a digest of their content.

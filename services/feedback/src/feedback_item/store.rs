@@ -1,5 +1,6 @@
 //! The tables `feedback_item` and `feedback_item_history`; what was said lies in `record_text`.
 
+use regard_database::history::{self, Kept, Lock};
 use regard_database::vault::Sealer;
 use regard_database::{Place, StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
@@ -8,7 +9,6 @@ use sea_orm::entity::prelude::*;
 
 use super::KIND;
 use super::domain::{FeedbackItem, FeedbackKind, NewItem};
-use crate::history::{self, Kept};
 use crate::text::{self, TextRow};
 
 /// The only text of an item.
@@ -116,7 +116,7 @@ pub(crate) async fn get(
     (vault, tenant): (&Vault, TenantId),
     id: RecordId,
 ) -> Result<Option<FeedbackItem>, StoreError> {
-    let row = history::current::<Entity>(tx, tenant, id, false).await?;
+    let row = history::current::<Entity>(tx, tenant, id.0, Lock::No).await?;
     with_text(tx, (vault, tenant), row).await
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn version(
     id: RecordId,
     version: i64,
 ) -> Result<Option<FeedbackItem>, StoreError> {
-    let row = history::version::<Entity>(tx, tenant, id, version).await?;
+    let row = history::version::<Entity>(tx, tenant, id.0, version).await?;
     with_text(tx, (vault, tenant), row).await
 }
 

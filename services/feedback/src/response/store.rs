@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use prost::Message as _;
+use regard_database::history::{self, Kept, Lock};
 use regard_database::vault::Sealer;
 use regard_database::{Conflict, Engine, Place, StoreError, Tx, Vault};
 use regard_types::{Channel, CustomerId, Micros, RecordId, SourceKey, TenantId};
@@ -11,7 +12,6 @@ use sea_orm::entity::prelude::*;
 
 use super::KIND;
 use super::domain::{Answer, NewResponse, Response, Value};
-use crate::history::{self, Kept};
 use crate::text::{self, TextRow};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -162,7 +162,7 @@ pub(crate) async fn get(
     (vault, tenant): (&Vault, TenantId),
     id: RecordId,
 ) -> Result<Option<Response>, StoreError> {
-    let row = history::current::<Entity>(tx, tenant, id, false).await?;
+    let row = history::current::<Entity>(tx, tenant, id.0, Lock::No).await?;
     with_texts(tx, (vault, tenant), row).await
 }
 
@@ -173,7 +173,7 @@ pub(crate) async fn version(
     id: RecordId,
     version: i64,
 ) -> Result<Option<Response>, StoreError> {
-    let row = history::version::<Entity>(tx, tenant, id, version).await?;
+    let row = history::version::<Entity>(tx, tenant, id.0, version).await?;
     with_texts(tx, (vault, tenant), row).await
 }
 
@@ -259,11 +259,7 @@ pub(crate) async fn write(
     }
     if !further.is_empty() {
         let ids: Vec<_> = further.iter().map(|v| v.id).collect();
-        let names = COLUMNS.join(", ");
-        let keep = format!(
-            "INSERT INTO response_history ({names}) SELECT {names} FROM response WHERE tenant = $1 AND id {{in}}"
-        );
-        tx.run_in(&keep, vec![tenant.0.into()], &ids).await?;
+        history::keep::<Entity>(tx, tenant, &ids).await?;
         // The rows are locked since `heads`, so that none of them is missing and none is new.
         let conflict = Conflict::Update {
             key: &["tenant", "id"],
@@ -288,25 +284,6 @@ pub(crate) async fn write(
     }
     text::put(tx, sealer, tenant, KIND, texts).await
 }
-
-const COLUMNS: [&str; 16] = [
-    "tenant",
-    "id",
-    "version",
-    "lane",
-    "position",
-    "created",
-    "updated",
-    "source",
-    "external_id",
-    "survey",
-    "customer",
-    "answered",
-    "channel",
-    "answers",
-    "revision",
-    "digest",
-];
 
 /// What a further version may change: all but the key, `created` and the customer.
 const CHANGING: &[&str] = &[

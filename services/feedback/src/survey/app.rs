@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use regard_database::history::Lock;
 use regard_database::{
     Answer, Change, Command, Database, Missed, Place, StoreError, Tx, Write, settle,
 };
@@ -58,7 +59,7 @@ impl Surveys {
                 Some(key) => RecordId(ids.id(KIND, key)),
                 None => new_record_id(self.db.clock()),
             };
-            if let Some(stored) = store::get(&write, caller.tenant, id, true).await? {
+            if let Some(stored) = store::get(&write, caller.tenant, id, Lock::Yes).await? {
                 if stored.content != new {
                     return Err(Fault::exists(KIND, id).into());
                 }
@@ -97,7 +98,7 @@ impl Surveys {
             if let Some(answer) = write.repeated() {
                 return Ok(self.repeat(&write, caller, answer).await?);
             }
-            let stored = store::get(&write, caller.tenant, id, true).await?;
+            let stored = store::get(&write, caller.tenant, id, Lock::Yes).await?;
             let mut survey = stored.ok_or_else(|| Fault::not_found(KIND, id))?;
             regard_server::wire::check_etag(etag, KIND, id.0, survey.version)?;
             let before = ids.digest(KIND, &survey.bytes());
@@ -131,7 +132,7 @@ impl Surveys {
     /// One survey.
     pub async fn get(&self, caller: &Caller, id: RecordId) -> Result<Survey, Fault> {
         let read = self.db.glance(caller).await?;
-        store::get(&read, caller.tenant, id, false)
+        store::get(&read, caller.tenant, id, Lock::No)
             .await?
             .ok_or_else(|| Fault::not_found(KIND, id))
     }
@@ -200,7 +201,7 @@ impl Surveys {
         if let Some(survey) = self.published.get(tenant, id) {
             return Ok(Some(survey));
         }
-        let Some(survey) = store::get(tx, tenant, id, false).await? else {
+        let Some(survey) = store::get(tx, tenant, id, Lock::No).await? else {
             return Ok(None);
         };
         let survey = Arc::new(survey);

@@ -1,13 +1,13 @@
 //! The tables `survey` and `survey_history`.
 
 use prost::Message as _;
+use regard_database::history::{self, Kept, Lock};
 use regard_database::{Place, StoreError, Tx};
 use regard_types::{Micros, RecordId, SourceKey, TenantId};
 use sea_orm::entity::prelude::*;
 use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _};
 
 use super::domain::{Measured, NewSurvey, Question, QuestionKind, Scale, State, Survey};
-use crate::history::{self, Kept};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "survey")]
@@ -207,9 +207,9 @@ pub(crate) async fn get(
     tx: &Tx,
     tenant: TenantId,
     id: RecordId,
-    lock: bool,
+    lock: Lock,
 ) -> Result<Option<Survey>, StoreError> {
-    history::current::<Entity>(tx, tenant, id, lock)
+    history::current::<Entity>(tx, tenant, id.0, lock)
         .await?
         .map(Survey::try_from)
         .transpose()
@@ -222,7 +222,7 @@ pub(crate) async fn version(
     id: RecordId,
     version: i64,
 ) -> Result<Option<Survey>, StoreError> {
-    history::version::<Entity>(tx, tenant, id, version)
+    history::version::<Entity>(tx, tenant, id.0, version)
         .await?
         .map(Survey::try_from)
         .transpose()
@@ -248,19 +248,8 @@ pub(crate) async fn revise(
     place: Place,
     survey: &Survey,
 ) -> Result<(), StoreError> {
-    history::keep::<Entity>(tx, tenant, survey.id).await?;
-    let done = Entity::update_many()
-        .set(row(tenant, place, survey))
-        .filter(Column::Tenant.eq(tenant.0))
-        .filter(Column::Id.eq(survey.id.0))
-        .filter(Column::Version.eq(survey.version - 1))
-        .exec(tx)
-        .await?;
-    if done.rows_affected == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Stale)
-    }
+    let version = (survey.id.0, survey.version);
+    history::revise::<Entity>(tx, tenant, version, row(tenant, place, survey)).await
 }
 
 /// Surveys by id, of one state or of all, after an id.
