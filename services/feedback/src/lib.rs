@@ -14,6 +14,7 @@ mod feedback_item;
 mod migration;
 mod privacy;
 mod response;
+mod retention;
 mod survey;
 mod text;
 
@@ -44,8 +45,10 @@ pub struct Settings {
     pub database: DatabaseSettings,
     /// How long changes stay in the feed; a reader that is further behind takes a snapshot. Default 30 days.
     pub keep_changes: Duration,
-    /// The customer service, which says who is erased, as a caller that may read all tenants' changes and report; without it
-    /// nobody is.
+    /// How often is looked for texts that their tenant keeps no longer. Default 10 minutes.
+    pub expire_texts: Duration,
+    /// The customer service, which says who is erased and how long texts are kept, as a caller that may read all tenants'
+    /// changes and report; without it nobody is, and they are kept for good.
     pub customer: Option<Client>,
 }
 
@@ -56,6 +59,7 @@ impl Settings {
         Self {
             database,
             keep_changes: Duration::from_secs(30 * 24 * 3_600),
+            expire_texts: Duration::from_secs(600),
             customer: None,
         }
     }
@@ -69,6 +73,7 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     let Settings {
         database,
         keep_changes,
+        expire_texts,
         customer,
     } = settings;
     let Shared { clock, ids } = shared;
@@ -91,6 +96,7 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
         .with(limited!(PrivacyServiceServer::new(personal)))
         .with(limited!(ChangeServiceServer::new(changes)));
     let job = Job::retention(&db, keep_changes);
+    let texts = retention::job(&db, expire_texts);
     let figures = Job::figures(&db);
     let store = db.clone();
     let served = audited!(Service::new(service.as_str(), grpc), feedback, db);
@@ -106,12 +112,13 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     Ok(served
         .job(job)
         .job(privacy.job())
+        .job(texts)
         .job(figures)
         .ready(ready)
         .close(async move { closed.close().await }))
 }
 
-/// Follows the customer service's erasures, and reports what was done.
+/// Follows the customer service's erasures and terms, and reports what was done.
 fn followed(served: Service, db: &Database, customer: Client) -> Service {
     let follower = erasure::Follower {
         db: db.clone(),

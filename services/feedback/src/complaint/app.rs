@@ -64,7 +64,7 @@ impl Complaints {
             if let Some(stored) =
                 store::get(&write, (&self.vault, caller.tenant), id, Lock::Yes).await?
             {
-                if stored.content != new {
+                if !stored.content.is_resent_as(&new) {
                     return Err(Fault::exists(KIND, id).into());
                 }
                 write.commit(vec![(KIND, id, stored.version)]).await?;

@@ -160,22 +160,26 @@ fn row(tenant: TenantId, place: Place, complaint: &Complaint) -> ActiveModel {
     }
 }
 
-/// Every version has all its texts, so that a version is read and erased by itself.
+/// Every version has all its texts, so that a version is read and erased by itself. A text that is kept no longer is not
+/// carried along.
 async fn put_texts(
     tx: &Tx,
     (sealer, tenant): (&Sealer, TenantId),
     complaint: &Complaint,
 ) -> Result<(), StoreError> {
-    let text = |part: &str, text: &str| TextRow {
+    let text = |part: &str, text: &str, recorded: Micros| TextRow {
         id: complaint.id.0,
         version: complaint.version,
         part: part.to_owned(),
         text: text.to_owned(),
+        recorded,
     };
-    let mut rows = vec![text(TEXT, &complaint.content.text)];
+    // Nothing but its resolution makes a further version.
+    let mut rows = vec![text(TEXT, &complaint.content.text, complaint.created)];
     if let Some(resolution) = &complaint.resolution {
-        rows.push(text(RESOLUTION, &resolution.text));
+        rows.push(text(RESOLUTION, &resolution.text, complaint.updated));
     }
+    rows.retain(|row| !row.text.is_empty());
     text::put(tx, sealer, tenant, KIND, rows).await
 }
 

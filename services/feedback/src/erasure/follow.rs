@@ -1,5 +1,5 @@
-//! Follows the erasures in the customer service's feed. Several replicas may: one holds the lease, and every write is fenced
-//! by it. Nothing else of the feed is asked for, so that places are all there is to remember.
+//! Follows the erasures in the customer service's feed, and how long each tenant keeps texts. Several replicas may: one holds
+//! the lease, and every write is fenced by it. Nothing else of the feed is asked for.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ use tonic::Status;
 
 use super::person::erase;
 use super::store::{self, Read};
+use crate::retention::{self, Terms};
 
 /// The lease's name.
 const NAME: &str = "feed:customer";
@@ -89,30 +90,48 @@ impl FollowError {
     }
 }
 
-/// An erasure as the feed tells it.
+/// What a message of the feed tells.
+#[derive(Default)]
 struct Told {
+    erasures: Vec<Erasure>,
+    terms: Vec<Terms>,
+}
+
+impl Told {
+    fn is_empty(&self) -> bool {
+        self.erasures.is_empty() && self.terms.is_empty()
+    }
+}
+
+/// An erasure as the feed tells it.
+struct Erasure {
     tenant: TenantId,
     erasure: Uuid,
     customers: Vec<Pair>,
 }
 
-/// The erasures among changes. All customers stand in every part; the others tell of records that are not ours.
-fn told(changes: &[Change]) -> Result<Vec<Told>, FollowError> {
-    let mut out = Vec::new();
+/// What changes tell. All customers stand in every part of an erasure; the others tell of records that are not ours.
+fn told(changes: &[Change]) -> Result<Told, FollowError> {
+    let id = |text: &str| Uuid::try_parse(text).map_err(|_| FollowError::Bad("an id"));
+    let mut out = Told::default();
     for change in changes {
         let record = change.measures.as_ref().and_then(|m| m.record.as_ref());
-        let (Some(header), Some(Record::Erasure(erasure))) = (&change.header, record) else {
+        let (Some(header), Some(record)) = (&change.header, record) else {
             continue;
         };
-        if erasure.part != 1 {
-            continue;
+        match record {
+            Record::Erasure(erasure) if erasure.part == 1 => out.erasures.push(Erasure {
+                tenant: TenantId(id(&header.tenant_id)?),
+                erasure: id(&header.record_id)?,
+                customers: of_wire(&erasure.customers)?,
+            }),
+            Record::Tenant(tenant) => out.terms.push(Terms {
+                tenant: TenantId(id(&header.record_id)?),
+                version: header.version,
+                days: tenant.retention_days,
+            }),
+            _ => {}
         }
-        let id = |text: &str| Uuid::try_parse(text).map_err(|_| FollowError::Bad("an id"));
-        out.push(Told {
-            tenant: TenantId(id(&header.tenant_id)?),
-            erasure: id(&header.record_id)?,
-            customers: of_wire(&erasure.customers)?,
-        });
     }
     Ok(out)
 }
@@ -177,7 +196,7 @@ async fn follow(follower: &Follower, lease: (&Lease, i64)) -> FollowError {
 }
 
 fn kinds() -> Vec<String> {
-    vec!["erasure".to_owned()]
+    vec!["erasure".to_owned(), "tenant".to_owned()]
 }
 
 async fn watch(follower: &Follower, lease: (&Lease, i64)) -> Result<(), FollowError> {
@@ -208,7 +227,7 @@ async fn watch(follower: &Follower, lease: (&Lease, i64)) -> Result<(), FollowEr
         }
         let told = told(&message.changes)?;
         if !told.is_empty() || (noted.elapsed() >= NOTE && !read.is_empty()) {
-            apply(follower, lease, &told, Mark::Read(epoch, &read)).await?;
+            apply(follower, lease, (epoch, &told), Mark::Read(&read)).await?;
             read.clear();
             noted = Instant::now();
         }
@@ -216,7 +235,7 @@ async fn watch(follower: &Follower, lease: (&Lease, i64)) -> Result<(), FollowEr
     Ok(())
 }
 
-/// Reads the erasures that are not complete yet, and goes on from where the feed stood then.
+/// Reads the erasures that are not complete yet and all tenants, and goes on from where the feed stood then.
 async fn snapshot(follower: &Follower, lease: (&Lease, i64)) -> Result<(), FollowError> {
     let request = SnapshotChangesRequest {
         resume_token: String::new(),
@@ -232,10 +251,10 @@ async fn snapshot(follower: &Follower, lease: (&Lease, i64)) -> Result<(), Follo
         let epoch = Uuid::try_parse(&message.epoch).map_err(|_| FollowError::Bad("epoch"))?;
         let told = told(&message.changes)?;
         let mark = match message.done {
-            true => Mark::Begin(epoch, &heads),
+            true => Mark::Begin(&heads),
             false => Mark::None,
         };
-        apply(follower, lease, &told, mark).await?;
+        apply(follower, lease, (epoch, &told), mark).await?;
         if message.done {
             return Ok(());
         }
@@ -247,28 +266,28 @@ async fn snapshot(follower: &Follower, lease: (&Lease, i64)) -> Result<(), Follo
 #[derive(Clone, Copy)]
 enum Mark<'a> {
     /// These stretches were read.
-    Read(Uuid, &'a BTreeMap<u32, Read>),
+    Read(&'a BTreeMap<u32, Read>),
     /// All before these places was read.
-    Begin(Uuid, &'a [FeedCursor]),
+    Begin(&'a [FeedCursor]),
     /// Nothing.
     None,
 }
 
-/// Erases, each person in a transaction, then notes how far was read. What is done twice after a crash is done once: the
-/// second time nothing is left.
+/// Erases, each person in a transaction, then notes what else was told and how far was read. What is done twice after a crash
+/// is done once: the second time nothing is left.
 async fn apply(
     follower: &Follower,
     lease: (&Lease, i64),
-    told: &[Told],
+    (epoch, told): (Uuid, &Told),
     mark: Mark<'_>,
 ) -> Result<(), FollowError> {
-    for erasure in told {
+    for erasure in &told.erasures {
         again(|| erase_one(follower, lease, erasure)).await?;
     }
-    if matches!(mark, Mark::None) {
+    if matches!(mark, Mark::None) && told.terms.is_empty() {
         return Ok(());
     }
-    again(|| note(follower, lease, mark)).await
+    again(|| note(follower, lease, (epoch, &told.terms), mark)).await
 }
 
 async fn again<F, W>(work: F) -> Result<(), FollowError>
@@ -290,7 +309,7 @@ where
 async fn erase_one(
     follower: &Follower,
     (lease, term): (&Lease, i64),
-    told: &Told,
+    told: &Erasure,
 ) -> Result<(), FollowError> {
     let mut tx = follower.db.system().await?;
     // Writers of the tenant first: they wait for no lease.
@@ -307,17 +326,22 @@ async fn erase_one(
 async fn note(
     follower: &Follower,
     (lease, term): (&Lease, i64),
+    (epoch, terms): (Uuid, &[Terms]),
     mark: Mark<'_>,
 ) -> Result<(), FollowError> {
     let tx = follower.db.system().await?;
     if !lease.holds(&tx, term).await? {
         return Err(FollowError::Lost);
     }
+    retention::note(&tx, epoch, terms).await?;
     match mark {
-        Mark::Read(epoch, read) if !store::advance(&tx, epoch, read).await? => {
+        Mark::Read(read) if !store::advance(&tx, epoch, read).await? => {
             return Err(FollowError::Lost);
         }
-        Mark::Begin(epoch, heads) => store::restart(&tx, epoch, heads).await?,
+        Mark::Begin(heads) => {
+            store::restart(&tx, epoch, heads).await?;
+            retention::forget_former(&tx, epoch).await?;
+        }
         Mark::Read(..) | Mark::None => {}
     }
     tx.commit().await?;

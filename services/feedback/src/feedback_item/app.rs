@@ -51,7 +51,7 @@ impl Items {
                 None => new_record_id(self.db.clock()),
             };
             if let Some(stored) = store::get(&write, (&self.vault, caller.tenant), id).await? {
-                if stored.content != new {
+                if !stored.content.is_resent_as(&new) {
                     return Err(Fault::exists(KIND, id).into());
                 }
                 write.commit(vec![(KIND, id, stored.version)]).await?;

@@ -68,6 +68,17 @@ pub struct NewItem {
 }
 
 impl NewItem {
+    /// Whether what is sent again says what is stored here. A text that is kept no longer may have been any.
+    #[must_use]
+    pub(crate) fn is_resent_as(&self, sent: &Self) -> bool {
+        let text = if self.text.is_empty() { "" } else { &sent.text };
+        *self
+            == Self {
+                text: text.to_owned(),
+                ..sent.clone()
+            }
+    }
+
     /// The content as bytes, for digests.
     #[must_use]
     pub(crate) fn bytes(&self) -> Vec<u8> {

@@ -176,6 +176,7 @@ pub(crate) async fn insert(
         version: *version,
         part: SAID.to_owned(),
         text: text.clone(),
+        recorded: *updated,
     };
     text::put(tx, sealer, tenant, KIND, vec![text]).await
 }

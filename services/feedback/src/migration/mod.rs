@@ -2,6 +2,7 @@
 
 mod erasure;
 mod records;
+mod retention;
 
 use regard_database::Step;
 use sea_orm_migration::MigrationTrait;
@@ -11,5 +12,6 @@ pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
     vec![
         Step::boxed("feedback_1_records", records::up),
         Step::boxed("feedback_2_erasure", erasure::up),
+        Step::boxed("feedback_3_retention", retention::up),
     ]
 }

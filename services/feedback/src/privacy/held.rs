@@ -45,7 +45,10 @@ macro_rules! held {
                 let found = $noun::version(tx, keys, RecordId(id), version).await?;
                 let found = found.ok_or(StoreError::Missing)?;
                 let recorded = found.updated;
-                Ok((recorded, fields($message, &$noun::$to_wire(found))?))
+                let mut fields = fields($message, &$noun::$to_wire(found))?;
+                // Texts that are kept no longer.
+                fields.retain(|field| !field.personal || !field.value.is_empty());
+                Ok((recorded, fields))
             }
         }
     };

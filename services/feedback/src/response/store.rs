@@ -278,6 +278,7 @@ pub(crate) async fn write(
                     version: v.version,
                     part,
                     text,
+                    recorded: now,
                 });
             }
         }

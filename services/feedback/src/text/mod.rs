@@ -3,4 +3,4 @@
 
 mod store;
 
-pub(crate) use store::{TEXT, TextRow, of, put};
+pub(crate) use store::{TEXT, TextRow, expire, of, put};

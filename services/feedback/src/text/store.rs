@@ -1,8 +1,8 @@
 //! The table `record_text`: one row a text of one version of one record.
 
 use regard_database::vault::{KeyColumn, KeyValue, SealedColumn, Sealer};
-use regard_database::{ColumnData, Conflict, StoreError, Tx, Vault};
-use regard_types::{RecordId, TenantId, Uuid};
+use regard_database::{ColumnData, Conflict, Engine, StoreError, Tx, Vault};
+use regard_types::{Micros, RecordId, TenantId, Uuid};
 
 /// Where texts lie.
 pub(crate) const TEXT: SealedColumn = SealedColumn {
@@ -35,6 +35,8 @@ pub(crate) struct TextRow {
     pub part: String,
     /// The text.
     pub text: String,
+    /// When this text, which an earlier version may have had already, was recorded.
+    pub recorded: Micros,
 }
 
 /// Stores the texts of records of one kind.
@@ -51,11 +53,13 @@ pub(crate) async fn put(
     sealer.fence(tx).await?;
     let (mut ids, mut versions, mut parts, mut texts) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut times = Vec::new();
     for TextRow {
         id,
         version,
         part,
         text,
+        recorded,
     } in rows
     {
         let context = TEXT.context(&key(kind, id, version, &part));
@@ -63,6 +67,7 @@ pub(crate) async fn put(
         ids.push(id);
         versions.push(version);
         parts.push(part);
+        times.push(recorded.0);
     }
     let columns = [
         ("tenant", ColumnData::OneUuid(tenant.0)),
@@ -71,6 +76,7 @@ pub(crate) async fn put(
         ("version", versions.into()),
         ("part", parts.into()),
         ("bytes", texts.into()),
+        ("recorded", times.into()),
     ];
     tx.bulk_insert("record_text", &columns, Conflict::Fail)
         .await?;
@@ -106,4 +112,26 @@ pub(crate) async fn of(
             Ok((part, String::from_utf8(plain).map_err(StoreError::corrupt)?))
         })
         .collect()
+}
+
+/// Removes texts that were recorded before an instant, the oldest first, at most `limit`; the number removed. On
+/// PostgreSQL those that somebody else works on are left for the next time.
+pub(crate) async fn expire(
+    tx: &Tx,
+    tenant: TenantId,
+    before: Micros,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let sql = match tx.engine() {
+        Engine::Sqlite => {
+            "DELETE FROM record_text WHERE rowid IN \
+             (SELECT rowid FROM record_text WHERE tenant = $1 AND recorded < $2 ORDER BY recorded LIMIT $3)"
+        }
+        Engine::Postgres => {
+            "DELETE FROM record_text WHERE ctid = ANY(ARRAY(SELECT ctid FROM record_text \
+             WHERE tenant = $1 AND recorded < $2 ORDER BY recorded LIMIT $3 FOR UPDATE SKIP LOCKED))"
+        }
+    };
+    let values = vec![tenant.0.into(), before.0.into(), limit.into()];
+    tx.run(sql, values).await
 }

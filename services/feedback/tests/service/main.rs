@@ -3,7 +3,9 @@
 
 mod changes;
 mod complaints;
+mod customer;
 mod ingest;
 mod responses;
+mod retention;
 mod suite;
 mod surveys;

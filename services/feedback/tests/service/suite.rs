@@ -1,19 +1,26 @@
 //! The service behind the real edge, on a fresh store.
 
+use std::time::Duration;
+
+use regard_client::{Client, Options};
 use regard_database::{DatabaseSettings, LocalKey, MasterKeys};
 use regard_feedback::Settings;
 use regard_proto::common::v1 as common;
 use regard_proto::feedback::v1 as pb;
+use regard_proto::feedback::v1::audit_service_client::AuditServiceClient;
 use regard_proto::feedback::v1::change_service_client::ChangeServiceClient;
 use regard_proto::feedback::v1::complaint_service_client::ComplaintServiceClient;
 use regard_proto::feedback::v1::feedback_item_service_client::FeedbackItemServiceClient;
+use regard_proto::feedback::v1::privacy_service_client::PrivacyServiceClient;
 use regard_proto::feedback::v1::response_service_client::ResponseServiceClient;
 use regard_proto::feedback::v1::survey_service_client::SurveyServiceClient;
-use regard_server::{Identity, Pipe, Running, ServerSettings, Shared};
+use regard_server::{Identity, Pipe, Running, ServerSettings, Shared, service_caller};
 use regard_testkit::TestStore;
 use regard_types::{Caller, Clock, IdSecret, Micros};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use crate::customer::Customer;
 
 /// 1997-07-01T00:00:00Z.
 pub const DAY: i64 = 867_715_200;
@@ -28,6 +35,15 @@ pub struct Suite {
 
 impl Suite {
     pub async fn new(store: TestStore) -> Self {
+        Self::with(store, None).await
+    }
+
+    /// With a customer service that tells of tenants.
+    pub async fn following(store: TestStore, customer: &Customer) -> Self {
+        Self::with(store, Some(customer)).await
+    }
+
+    async fn with(store: TestStore, customer: Option<&Customer>) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter("warn")
             .with_test_writer()
@@ -42,15 +58,23 @@ impl Suite {
             clock: clock.clone(),
             ids: ids.clone(),
         };
-        let service = regard_feedback::open(Settings::new(database), shared)
-            .await
-            .unwrap();
+        let pipe = Pipe::new();
+        let client = customer.map(|_| {
+            let channel = pipe.channel_of(service_caller("feedback", &ids));
+            Client::over(channel, &Options::default()).unwrap()
+        });
+        let settings = Settings {
+            expire_texts: Duration::from_millis(20),
+            customer: client,
+            ..Settings::new(database)
+        };
+        let mut services = vec![regard_feedback::open(settings, shared).await.unwrap()];
+        services.extend(customer.map(Customer::service));
         let settings = ServerSettings {
             listen: String::new(),
             ..ServerSettings::default()
         };
-        let pipe = Pipe::new();
-        let running = Running::start(vec![service], &settings, Identity::embedded(&ids), &pipe)
+        let running = Running::start(services, &settings, Identity::embedded(&ids), &pipe)
             .await
             .unwrap();
         Self {
@@ -85,6 +109,8 @@ pub struct Clients {
     pub items: FeedbackItemServiceClient<Channel>,
     pub complaints: ComplaintServiceClient<Channel>,
     pub changes: ChangeServiceClient<Channel>,
+    pub privacy: PrivacyServiceClient<Channel>,
+    pub audit: AuditServiceClient<Channel>,
 }
 
 impl Clients {
@@ -94,7 +120,9 @@ impl Clients {
             responses: ResponseServiceClient::new(channel.clone()),
             items: FeedbackItemServiceClient::new(channel.clone()),
             complaints: ComplaintServiceClient::new(channel.clone()),
-            changes: ChangeServiceClient::new(channel),
+            changes: ChangeServiceClient::new(channel.clone()),
+            privacy: PrivacyServiceClient::new(channel.clone()),
+            audit: AuditServiceClient::new(channel),
         }
     }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use regard_client::Client;
 use regard_database::{DatabaseSettings, MasterKeys};
 use regard_scoring::follow::Source;
@@ -136,9 +135,9 @@ async fn one(
         }
         Which::Feedback => {
             let settings = regard_feedback::Settings {
-                database,
                 keep_changes: days(settings.feedback.keep_changes_days),
                 customer,
+                ..regard_feedback::Settings::new(database)
             };
             Box::pin(regard_feedback::open(settings, shared)).await?
         }

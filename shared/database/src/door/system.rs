@@ -1,10 +1,10 @@
-//! The service's own door: feed apply, daily roll, retention. Several tenants, no audit.
+//! The service's own door: feed apply, daily roll, retention. Several tenants; no audit but what the work itself notes.
 
 use std::ops::Deref;
 
-use regard_types::{ChangeToken, Fault, Micros, Scope, TenantId};
+use regard_types::{Caller, ChangeToken, Fault, Micros, Scope, TenantId};
 
-use super::frame::Frame;
+use super::frame::{Frame, Who};
 use super::hold::Hold;
 use super::{Change, Positions};
 use crate::Database;
@@ -18,6 +18,8 @@ use crate::tx::Tx;
 pub struct System {
     tx: Tx,
     frame: Frame,
+    /// As whom, and in what work, the audit entries name the service.
+    doer: Option<(Caller, &'static str)>,
 }
 
 impl Deref for System {
@@ -38,7 +40,11 @@ impl Database {
         let frame = Frame::new(self, Scope::sampled()).await?;
         let tx = retry_busy(|| begin(&self.0.pools, View::Everyone)).await?;
         let tx = wait.over(tx);
-        Ok(System { tx, frame })
+        Ok(System {
+            tx,
+            frame,
+            doer: None,
+        })
     }
 }
 
@@ -74,13 +80,43 @@ impl System {
         self.frame.change(tenant, change);
     }
 
+    /// Adds an audit entry of what the service does to a tenant's records by itself: the service is its caller, `work` its
+    /// method. Written at commit. `after` is a digest by the tenant's key.
+    ///
+    /// # Errors
+    /// INTERNAL for a second tenant or work in one transaction.
+    pub fn audit(
+        &mut self,
+        tenant: TenantId,
+        (work, action): (&'static str, &'static str),
+        after: Option<[u8; 32]>,
+    ) -> Result<(), Fault> {
+        let service = self.frame.db.service().as_str();
+        let (caller, method) = self
+            .doer
+            .get_or_insert_with(|| (Caller::new(tenant, "", service), work));
+        if caller.tenant != tenant || *method != work {
+            return Err(Fault::bug(
+                "a transaction's own entries are of one tenant and work",
+            ));
+        }
+        self.frame.audit(action, None, None, after);
+        Ok(())
+    }
+
     /// Writes changes, commits, and wakes watchers. The token is empty if nothing changed.
     ///
     /// # Errors
     /// As [`crate::Write::commit`].
     pub async fn commit(mut self) -> Result<ChangeToken, Fault> {
         let token = self.frame.token();
-        self.frame.write(&self.tx, None, None).await?;
+        let who = self.doer.as_ref().map(|(caller, method)| Who {
+            caller,
+            method,
+            request_id: "",
+            records: &[],
+        });
+        self.frame.write(&self.tx, who, None).await?;
         let grown = self.tx.grown();
         self.tx.commit().await?;
         self.frame.db.grew(grown);

@@ -46,7 +46,7 @@ struct Limits {
     /// Requests at once of each caller; 0 is the server's own limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
     burst: i32,
-    /// How long records are kept; 0 keeps them for good.
+    /// How long what customers said in their own words is kept; 0 keeps it for good.
     #[arg(long, value_name = "DAYS", default_value_t = 0)]
     retention_days: i32,
 }
