@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use regard_client::Client;
 use regard_database::{DatabaseSettings, MasterKeys};
 use regard_scoring::follow::Source;
