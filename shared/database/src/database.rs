@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use regard_types::{Clock, IdKey, IdSecret, Micros, Service, TenantId};
 use sea_orm_migration::MigrationTrait;
 use sqlx::{Postgres, Sqlite};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::audit;
@@ -88,6 +89,7 @@ pub(crate) struct Shared {
     pub pools: Pools,
     pub clock: Clock,
     pub lanes: Arc<Lanes>,
+    pub alone: Arc<Semaphore>,
     pub settings: DatabaseSettings,
     pub hub: Hub,
     pub growth: Growth,
@@ -139,6 +141,7 @@ impl Database {
             pools,
             clock,
             lanes: Lanes::new(lanes, wait),
+            alone: Arc::new(Semaphore::new(crate::door::ALONE)),
             settings: settings.clone(),
             hub: Hub::new(epoch),
             growth: Growth::default(),

@@ -25,6 +25,7 @@ on_both_engines!(
     readers_see_one_snapshot,
     late_callers_are_refused,
     busy_is_told_in_time,
+    a_tenant_that_is_closed_takes_no_lanes_from_others,
     the_system_door_writes_for_many_tenants,
     replicas_may_start_at_once,
     leases_have_one_holder,
@@ -469,6 +470,47 @@ async fn busy_is_told_in_time(store: TestStore) {
     drop(held);
     whole(&db).await;
     put(&db, &me, "", "fine").await.unwrap();
+    db.close().await;
+}
+
+async fn a_tenant_that_is_closed_takes_no_lanes_from_others(store: TestStore) {
+    // SQLite's one writer is everybody's.
+    if store.engine == regard_testkit::Engine::Sqlite {
+        return;
+    }
+    let db = open(&store).await;
+    let (a, b) = (caller("a"), caller("b"));
+    for alone in [true, false] {
+        // Someone is alone with the tenant, and many want to write; then one writes, and many want to be alone.
+        let held = match alone {
+            true => db.mutate_alone(&a, command("", 0)).await.unwrap(),
+            false => db.mutate(&a, command("", 0)).await.unwrap(),
+        };
+        let waiting: Vec<_> = (0..40)
+            .map(|_| {
+                let (db, a) = (db.clone(), a.clone());
+                tokio::spawn(async move {
+                    match alone {
+                        true => drop(db.mutate(&a, command("", 0)).await?),
+                        false => drop(db.mutate_alone(&a, command("", 0)).await?),
+                    }
+                    Ok::<(), Fault>(())
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for n in 0..20 {
+            let body = format!("{alone} {n}");
+            let other = put(&db, &b, "", &body);
+            let other = tokio::time::timeout(Duration::from_secs(10), other).await;
+            other.unwrap().unwrap();
+        }
+        assert!(waiting.iter().all(|task| !task.is_finished()));
+        drop(held);
+        for task in waiting {
+            task.await.unwrap().unwrap();
+        }
+    }
     db.close().await;
 }
 

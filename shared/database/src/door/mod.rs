@@ -9,6 +9,7 @@ mod write;
 use regard_types::{ChangeToken, CustomerId, Fault, Micros, RecordId};
 use uuid::Uuid;
 
+pub(crate) use hold::ALONE;
 pub use read::Read;
 pub use system::System;
 pub use write::Write;

@@ -59,10 +59,12 @@ impl System {
     /// outdated since.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Busy if writers of the tenant are at work for longer than a second; as the store answers.
     pub async fn alone(&self, tenant: TenantId) -> Result<(), StoreError> {
         if self.tx.engine() == Engine::Postgres {
-            self.tx.fetch_one(Hold::Alone.sql(tenant), vec![]).await?;
+            for sql in Hold::Alone.sql(tenant) {
+                self.tx.fetch(sql, vec![]).await?;
+            }
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! The mutating door: one request, one transaction.
 
 use std::ops::Deref;
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use regard_types::{Caller, ChangeToken, Fault, Micros, RecordId, TokenPart};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::frame::{Frame, Remember, Who};
@@ -13,9 +15,12 @@ use super::{Answer, Change, Command, Positions};
 use crate::Database;
 use crate::database::{begin_read, begin_until};
 use crate::engine::{Open, Pools, View};
-use crate::error::{StoreError, retry_busy};
+use crate::error::StoreError;
 use crate::figures::Door;
 use crate::tx::Tx;
+
+/// The longest pause between two tries to be let in, milliseconds (up to twice as long by jitter).
+const PAUSE_MS: u64 = 100;
 
 /// An open mutation. Reads and row writes go through it (it is a [`Tx`]); dropped, it rolls back.
 pub struct Write {
@@ -27,6 +32,7 @@ pub struct Write {
     request: Option<Request>,
     request_id: String,
     repeated: Option<Answer>,
+    _alone: Option<OwnedSemaphorePermit>,
 }
 
 /// An idempotency key, digested.
@@ -55,10 +61,11 @@ impl Database {
     }
 
     /// As [`Database::mutate`], alone with the tenant: writers of it that are at work are waited for, others wait. For
-    /// work that moves ids under everybody's feet; rare and short.
+    /// work that moves ids under everybody's feet; rare and short. At most two of a process are at it, whatever their
+    /// tenants, and those that wait for their turn hold nothing.
     ///
     /// # Errors
-    /// As [`Database::mutate`].
+    /// As [`Database::mutate`]; busy if the turn does not come in time.
     pub async fn mutate_alone(
         &self,
         caller: &Caller,
@@ -75,11 +82,14 @@ impl Database {
     ) -> Result<Write, Fault> {
         in_time(caller)?;
         let request = (!command.request_id.is_empty()).then(|| self.request(caller, &command));
+        let alone = match hold {
+            Hold::Shared => None,
+            Hold::Alone => Some(self.turn().await?),
+        };
         // a claim that is found taken and then gone (aged out) is tried again
         for _ in 0..3 {
             let wait = self.0.figures.wait(Door::Mutate);
-            let frame = Frame::new(self, caller.trace).await?;
-            let began = retry_busy(|| self.begin_claimed(caller, request, frame.at, hold)).await;
+            let (frame, began) = self.framed(caller, request, hold).await?;
             let (tx, answer) = match began {
                 Ok(tx) if matches!(self.0.pools, Pools::Sqlite { .. }) => {
                     let answer = self
@@ -109,9 +119,43 @@ impl Database {
                 request,
                 request_id: command.request_id.to_owned(),
                 repeated: answer,
+                _alone: alone,
             });
         }
         Err(Fault::busy())
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let turn = self.0.alone.clone().acquire_owned();
+        let wait = Duration::from_millis(self.0.settings.acquire_ms);
+        let turn = tokio::time::timeout(wait, turn).await;
+        turn.map_err(|_| StoreError::Busy("others are alone with their tenants".into()))?
+            .map_err(|e| StoreError::Down(e.into()))
+    }
+
+    /// A lane, and what its transaction began with. Whoever is not let in gives the lane and the connection back before
+    /// the next try: a tenant that is closed keeps nobody else from working.
+    async fn framed(
+        &self,
+        caller: &Caller,
+        request: Option<Request>,
+        hold: Hold,
+    ) -> Result<(Frame, Result<Tx, StoreError>), StoreError> {
+        let until = Instant::now() + Duration::from_millis(self.0.settings.acquire_ms);
+        let mut pause = 5;
+        loop {
+            let frame = Frame::new(self, caller.trace).await?;
+            match self.begin_claimed(caller, request, frame.at, hold).await {
+                Err(StoreError::Busy(cause)) if Instant::now() < until => {
+                    drop(frame);
+                    tracing::debug!(%cause, "the store is busy, trying again");
+                    let jitter = rand::random_range(0..=pause);
+                    tokio::time::sleep(Duration::from_millis(pause + jitter)).await;
+                    pause = (pause * 2).min(PAUSE_MS);
+                }
+                began => return Ok((frame, began)),
+            }
+        }
     }
 
     fn request(&self, caller: &Caller, command: &Command<'_>) -> Request {
@@ -148,7 +192,7 @@ impl Database {
             return begin_until(pools, View::Tenant(caller.tenant), caller.deadline).await;
         };
         let begin = pools.begin_text("BEGIN", View::Tenant(caller.tenant), caller.deadline);
-        let mut text = format!("{begin}; {}", hold.sql(caller.tenant));
+        let mut text = format!("{begin}; {}", hold.sql(caller.tenant).join("; "));
         if let Some(r) = request {
             text.push_str(&format!(
                 "; INSERT INTO idempotency (tenant, request, digest, answer, created) \
