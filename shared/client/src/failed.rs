@@ -78,6 +78,14 @@ pub(crate) fn refuses(headers: &HeaderMap) -> bool {
         .is_some_and(|code| matches!(code.as_bytes(), b"8" | b"14"))
 }
 
+/// Whether the server is in trouble, and which pause it asks for; none if the fault is the call's own.
+pub(crate) fn rest(headers: &HeaderMap) -> Option<Duration> {
+    match headers.get(STATUS)?.as_bytes() {
+        b"14" => Some(again(headers).unwrap_or_default()),
+        _ => again(headers),
+    }
+}
+
 /// Whether the answer carries no error, as far as can be seen before its body.
 pub(crate) fn succeeds(headers: &HeaderMap) -> bool {
     headers

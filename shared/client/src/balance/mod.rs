@@ -1,8 +1,10 @@
 //! Load balancing: every server behind the addresses has a connection of its own, made and remade in the background; a
-//! call goes to the less busy of two that are up, and never waits for one that is gone while another is there.
+//! call goes to the less busy of two that are up, and never waits for one that is gone, or goes to one that refuses, while
+//! another is there.
 
 mod dial;
 mod replica;
+mod rest;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -131,11 +133,19 @@ impl Balancer {
                 if failed::refuses(response.headers()) {
                     tried.0.push(replica.address);
                 }
+                match failed::rest(response.headers()) {
+                    Some(asked) => replica.rest.refused(asked),
+                    None => replica.rest.answered(),
+                }
                 Ok(response.map(Body::new))
             }
             Err(error) => {
                 tried.0.push(replica.address);
-                Err(failed::lost(&error))
+                let lost = failed::lost(&error);
+                if matches!(lost, Lost::Broken(_)) {
+                    replica.rest.refused(Duration::ZERO);
+                }
+                Err(lost)
             }
         }
     }
@@ -166,9 +176,12 @@ impl Inner {
             if up.iter().any(|replica| !tried.0.contains(&replica.address)) {
                 up.retain(|replica| !tried.0.contains(&replica.address));
             }
-            if let Some(replica) = less_busy(up) {
+            if let Some(replica) = less_busy(best(up)) {
                 match &**replica.state() {
-                    State::Up(link) => return Ok((Arc::clone(replica), link.clone())),
+                    State::Up(link) => {
+                        replica.rest.tried();
+                        return Ok((Arc::clone(replica), link.clone()));
+                    }
                     _ => continue, // it has gone just now
                 }
             }
@@ -283,6 +296,19 @@ fn number(host: &Host) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, host.port))
 }
 
+/// Those that refuse the least.
+fn best(up: Vec<&Arc<Replica>>) -> Vec<&Arc<Replica>> {
+    if up.len() < 2 {
+        return up;
+    }
+    let graded: Vec<_> = up.iter().map(|replica| replica.rest.grade()).collect();
+    let best = graded.iter().min().copied();
+    let of = up.into_iter().zip(graded);
+    of.filter(|(_, grade)| Some(*grade) == best)
+        .map(|(replica, _)| replica)
+        .collect()
+}
+
 /// The less busy of two that are drawn.
 fn less_busy(mut up: Vec<&Arc<Replica>>) -> Option<&Arc<Replica>> {
     if up.len() < 2 {
@@ -393,6 +419,27 @@ mod tests {
         assert!(dialed.is_err(), "nobody called");
         balancer.ready().await.unwrap();
         one.accept().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn callers_do_not_shorten_the_pauses_of_a_server_that_is_in_trouble() {
+        let (one, first) = listener().await;
+        let balancer = balancer(&[first]).await;
+        let calls = tokio::spawn(async move {
+            loop {
+                let _ = balancer.ready().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let end = Instant::now() + Duration::from_millis(700);
+        let mut dialed = 0;
+        while let Ok(accepted) = tokio::time::timeout_at(end, one.accept()).await {
+            drop(accepted); // closed as soon as it is open
+            dialed += 1;
+        }
+        calls.abort();
+        // After 25, 50, 100, 200, 400 ms at the earliest.
+        assert!((1..=6).contains(&dialed), "{dialed} connections");
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use http::{Request, Uri};
 use tokio::sync::Notify;
 use tonic::body::Body;
 
+use super::rest::Rest;
 use super::{Dialer, News};
 use crate::address::Host;
 
@@ -20,6 +21,8 @@ pub(super) use super::dial::Link;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// A connection that lives shorter counts as one that could not be made.
 const BRIEF: Duration = Duration::from_secs(1);
+/// Callers shorten a pause to this at least: else their load would decide how often a server that is in trouble is dialed.
+const URGED: Duration = Duration::from_secs(1);
 
 /// A server.
 pub(super) struct Replica {
@@ -29,6 +32,7 @@ pub(super) struct Replica {
     open: AtomicUsize,
     /// Whether the connection had a call.
     used: AtomicBool,
+    pub(super) rest: Rest,
     wake: Arc<Notify>,
     news: Arc<News>,
 }
@@ -65,6 +69,7 @@ impl Replica {
             state: ArcSwap::from_pointee(State::Dialing),
             open: AtomicUsize::new(0),
             used: AtomicBool::new(false),
+            rest: Rest::default(),
             wake: Arc::default(),
             news,
         });
@@ -76,7 +81,7 @@ impl Replica {
         self.state.load()
     }
 
-    /// Makes the next attempt to connect now.
+    /// Makes the next attempt to connect as soon as the last one's failure allows it.
     pub(super) fn try_now(&self) {
         if matches!(&**self.state.load(), State::Down(_) | State::Idle) {
             self.set(State::Dialing);
@@ -176,7 +181,9 @@ async fn keep(replica: Weak<Replica>, wake: Arc<Notify>, dialer: Arc<Dialer>) {
         let pause = PAUSE.0.saturating_mul(1 << failures.min(10)).min(PAUSE.1);
         failures = failures.saturating_add(1);
         let pause = pause.mul_f64(rand::random_range(0.5..1.0));
-        let _ = tokio::time::timeout(pause, wake.notified()).await;
+        let least = pause.min(URGED);
+        tokio::time::sleep(least).await;
+        let _ = tokio::time::timeout(pause - least, wake.notified()).await;
         let Some(used) = replica.upgrade() else {
             return;
         };
