@@ -30,13 +30,14 @@ const MAY_BE_OVER: [&str; 1] = ["CancelOperation"];
 
 /// What moves by itself in any store: leases, cursors, seals, what scoring follows, what services report of erasures, and
 /// what remembers requests.
-const RESTLESS: [&str; 23] = [
+const RESTLESS: [&str; 24] = [
     "lease",
     "lane",
     "feed",
     "feed_cursor",
     "idempotency",
     "audit_seal",
+    "audit_roll",
     "checkpoint",
     "cache_generation",
     "load",

@@ -38,8 +38,9 @@ const REFUSALS: [Code; 5] = [
 ];
 
 /// Tables that live by themselves: the roll sets quintiles and scores anew when a day comes.
-const RESTLESS: [&str; 13] = [
+const RESTLESS: [&str; 14] = [
     "audit_seal",
+    "audit_roll",
     "customer_cursor",
     "model",
     "score_rank",

@@ -328,6 +328,7 @@ pub(crate) fn frame() -> Vec<Box<dyn MigrationTrait>> {
         }),
         trace_column(),
         crate::audit::step(),
+        crate::audit::roll_step(),
     ]
 }
 

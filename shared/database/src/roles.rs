@@ -149,7 +149,9 @@ fn grants(service: &str, system: Option<&String>, tables: &[String]) -> Vec<Stri
         let service = quoted(service);
         all.extend([
             format!("REVOKE DELETE ON audit FROM {service}"),
-            format!("REVOKE INSERT, UPDATE, DELETE ON audit_seal, audit_trim FROM {service}"),
+            format!(
+                "REVOKE INSERT, UPDATE, DELETE ON audit_seal, audit_trim, audit_roll FROM {service}"
+            ),
         ]);
     }
     all.push("REVOKE ALL ON FUNCTION regard_analyze(text) FROM PUBLIC".to_owned());

@@ -16,6 +16,8 @@ on_both_engines!(
     sequences_have_no_gaps_under_load,
     tampering_is_found_and_named,
     retention_takes_whole_seals_and_says_so,
+    retention_vouches_for_nothing_that_is_not_the_services,
+    what_was_cut_off_stays_found_when_work_goes_on,
     entries_cannot_be_changed_through_the_doors,
 );
 
@@ -58,7 +60,23 @@ async fn every_mutation_leaves_its_entry(store: TestStore) {
         (e.record, e.before, e.after),
         (Some(RecordId(id)), None, Some([1; 32]))
     );
-    assert_eq!(e.request_id, "r-1");
+    assert_eq!(
+        (e.request_id.as_str(), e.caller_id.as_str()),
+        ("r-1", "local:tester")
+    );
+    // another credential of this name is somebody else
+    let namesake = Caller {
+        id: "key:rgd_x".into(),
+        ..me.clone()
+    };
+    let (other, _) = put(&db, &namesake, "once", "hullo").await.unwrap();
+    assert_ne!(other, id);
+    let all = list(&db, &me, Filter::default()).await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(
+        all.iter()
+            .any(|e| e.caller == "tester" && e.caller_id == "key:rgd_x")
+    );
     let part = token.of(Service::Customer).next().unwrap();
     assert_eq!((e.lane, e.position), (part.lane, Some(part.position)));
     assert_eq!(e.sequence, 1);
@@ -79,7 +97,7 @@ async fn every_mutation_leaves_its_entry(store: TestStore) {
         .unwrap();
     write.commit(vec![]).await.unwrap();
     let all = list(&db, &me, Filter::default()).await;
-    assert_eq!(all.len(), 3);
+    assert_eq!(all.len(), 4);
     let unnoted = all.iter().find(|e| e.record == Some(RecordId(id))).unwrap();
     assert_eq!(unnoted.action, "CreateNote");
     assert!(unnoted.after.is_some());
@@ -94,7 +112,7 @@ async fn every_mutation_leaves_its_entry(store: TestStore) {
     write.audit("note.also", None, None, None);
     write.audit("note.too", None, None, None);
     write.commit(vec![]).await.unwrap();
-    assert_eq!(list(&db, &me, Filter::default()).await.len(), 6);
+    assert_eq!(list(&db, &me, Filter::default()).await.len(), 7);
     clean(&db).await;
     db.close().await;
 }
@@ -291,7 +309,7 @@ async fn tampering_is_found_and_named(store: TestStore) {
                     UPDATE audit SET sequence = 7 WHERE sequence = 8; \
                     UPDATE audit SET sequence = 8 WHERE sequence = 1007";
         let forged = "INSERT INTO audit SELECT tenant, before_digest_id, lane, 36, position, caller, roles, method, action, \
-                      record, before_digest, after_digest, request_id, at, mac FROM audit WHERE sequence = 5";
+                      record, before_digest, after_digest, request_id, at, mac, caller_id FROM audit WHERE sequence = 5";
         let new_id = match store.engine {
             On::Sqlite => "randomblob(16)",
             On::Postgres => "gen_random_uuid()",
@@ -379,6 +397,29 @@ async fn tampering_is_found_and_named(store: TestStore) {
               INSERT INTO audit_trim SELECT 0, 10, previous, 1, hash FROM audit_seal WHERE first = 11",
                 vec![f(10, Tampering::Mark)],
             ),
+            // a lane that begins anew, one that is gone, and an audit that is gone
+            (
+                "DELETE FROM audit; DELETE FROM audit_seal; UPDATE lane SET audited = 0",
+                vec![cut(lane), emptied(lane)],
+            ),
+            (
+                "INSERT INTO lane SELECT 1, 0, nonce, 0, 0, 0 FROM lane; DELETE FROM lane WHERE lane = 0; DELETE FROM audit",
+                vec![f(35, Tampering::Anchor), f(1, Tampering::Seal)],
+            ),
+            (
+                "DELETE FROM audit; DELETE FROM audit_seal; DELETE FROM audit_roll; UPDATE lane SET audited = 0",
+                vec![f(0, Tampering::Emptied)],
+            ),
+            ("DELETE FROM audit_roll", vec![f(0, Tampering::Roll)]),
+            (
+                "UPDATE audit_roll SET at = at + 1",
+                vec![f(0, Tampering::Roll)],
+            ),
+            // retention never took what this seal claims
+            (
+                "INSERT INTO audit_seal SELECT lane, 0, last, previous, hash, 0 FROM audit_seal WHERE last = 20",
+                vec![f(0, Tampering::Seal)],
+            ),
         ]
     };
     db.close().await;
@@ -386,8 +427,15 @@ async fn tampering_is_found_and_named(store: TestStore) {
     for (sql, expected) in cases {
         meddle(&store, sql).await;
         let db = open(&store).await;
-        let report = db.audit().verify(&anchors).await.unwrap();
-        assert_eq!(report.findings, expected, "{sql}");
+        for anchors in [&anchors[..], &[]] {
+            // with the last emptied, only an anchor from elsewhere knows the end
+            let mut expected = expected.clone();
+            if !anchors.is_empty() && expected == [emptied(lane)] {
+                expected.insert(0, cut(lane));
+            }
+            let report = db.audit().verify(anchors).await.unwrap();
+            assert_eq!(report.findings, expected, "{sql}");
+        }
         db.close().await;
         saved.put_back(&store).await;
     }
@@ -404,8 +452,117 @@ async fn tampering_is_found_and_named(store: TestStore) {
     )
     .await
     .unwrap();
-    assert_eq!(other.audit().verify(&[]).await.unwrap().findings.len(), 35);
+    assert_eq!(other.audit().verify(&[]).await.unwrap().findings.len(), 36);
     other.close().await;
+}
+
+fn emptied(lane: u16) -> Finding {
+    Finding {
+        lane,
+        sequence: 0,
+        what: Tampering::Emptied,
+    }
+}
+
+fn cut(lane: u16) -> Finding {
+    Finding {
+        lane,
+        sequence: 35,
+        what: Tampering::Anchor,
+    }
+}
+
+async fn what_was_cut_off_stays_found_when_work_goes_on(store: TestStore) {
+    let (db, lane) = chained(&store).await;
+    assert_eq!(db.audit().seal().await.unwrap(), 5);
+    db.close().await;
+    let cut_off = "DELETE FROM audit WHERE sequence > 20; DELETE FROM audit_seal WHERE last > 20; \
+                   UPDATE lane SET audited = 20 WHERE lane = 0";
+    meddle(&store, cut_off).await;
+    let db = open(&store).await;
+    for n in 0..20 {
+        put(&db, &caller("a"), "", &format!("later {n}"))
+            .await
+            .unwrap();
+        assert_eq!(db.audit().seal().await.unwrap(), 1);
+    }
+    // beyond the number that was there before
+    let report = db.audit().verify(&[]).await.unwrap();
+    assert_eq!((report.entries, report.findings), (40, vec![cut(lane)]));
+    db.close().await;
+}
+
+async fn retention_vouches_for_nothing_that_is_not_the_services(store: TestStore) {
+    let (db, lane) = chained(&store).await;
+    db.audit().seal().await.unwrap();
+    db.close().await;
+    let saved = Saved::of(&store).await;
+    let day = std::time::Duration::from_secs(86_400);
+    let of = |sequence, what| Finding {
+        lane,
+        sequence,
+        what,
+    };
+    let all = std::time::Duration::ZERO;
+    for (sql, keep, expected) in [
+        // a seal that nobody looks at, over what shall go
+        (
+            "INSERT INTO audit_seal SELECT lane, 0, last, previous, hash, 0 FROM audit_seal WHERE last = 20",
+            all,
+            vec![of(0, Tampering::Seal)],
+        ),
+        (
+            "UPDATE audit_seal SET last = 20, hash = (SELECT hash FROM audit_seal WHERE last = 20) WHERE first = 1",
+            all,
+            vec![of(1, Tampering::Seal)],
+        ),
+        // seals that claim to be old: they are not believed
+        ("UPDATE audit_seal SET at = 0", day, vec![]),
+        (
+            "UPDATE audit SET at = 0 WHERE sequence = 10",
+            day,
+            vec![of(10, Tampering::Changed)],
+        ),
+        (
+            "UPDATE audit SET caller = 'somebody' WHERE sequence = 3",
+            all,
+            vec![of(3, Tampering::Changed)],
+        ),
+        (
+            "DELETE FROM audit WHERE sequence = 4",
+            all,
+            vec![of(4, Tampering::Removed { to: 4 })],
+        ),
+        (
+            "INSERT INTO audit_trim SELECT 0, 10, previous, 1, hash FROM audit_seal WHERE first = 11",
+            all,
+            vec![
+                of(10, Tampering::Mark),
+                of(1, Tampering::Inserted),
+                of(1, Tampering::Seal),
+            ],
+        ),
+    ] {
+        meddle(&store, sql).await;
+        let db = open(&store).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert_eq!(db.audit().trim(keep).await.unwrap(), 0, "{sql}");
+        let found = db.audit().verify(&[]).await.unwrap().findings;
+        match &found[..] {
+            // what else a seal over a wrong range brings to light
+            [first, ..] if sql.starts_with("UPDATE audit_seal SET last") => {
+                assert_eq!(*first, expected[0]);
+            }
+            found => assert_eq!(found, expected, "{sql}"),
+        }
+        db.close().await;
+        saved.put_back(&store).await;
+    }
+    let db = open(&store).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert_eq!(db.audit().trim(all).await.unwrap(), 35);
+    clean(&db).await;
+    db.close().await;
 }
 
 /// The audit's tables as they were.
@@ -420,7 +577,8 @@ impl Saved {
             Some(folder) => Self::File(std::fs::read(folder.join("x.db")).unwrap()),
             None => {
                 let sql = "CREATE SCHEMA saved; CREATE TABLE saved.audit AS TABLE audit; \
-                           CREATE TABLE saved.audit_seal AS TABLE audit_seal; CREATE TABLE saved.lane AS TABLE lane";
+                           CREATE TABLE saved.audit_seal AS TABLE audit_seal; CREATE TABLE saved.lane AS TABLE lane; \
+                           CREATE TABLE saved.audit_roll AS TABLE audit_roll";
                 meddle(store, sql).await;
                 Self::Tables
             }
@@ -438,6 +596,7 @@ impl Saved {
             }
             Self::Tables => {
                 let sql = "DELETE FROM audit; DELETE FROM audit_seal; DELETE FROM audit_trim; DELETE FROM lane; \
+                           DELETE FROM audit_roll; INSERT INTO audit_roll TABLE saved.audit_roll; \
                            INSERT INTO audit TABLE saved.audit; INSERT INTO audit_seal TABLE saved.audit_seal; \
                            INSERT INTO lane TABLE saved.lane";
                 meddle(store, sql).await;

@@ -18,6 +18,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const KEEP: Duration = Duration::from_secs(10);
 /// How often old entries are looked for, in rounds of sealing.
 const TRIM_ROUNDS: u32 = 600;
+/// How often the log says where the audit stands, in rounds of sealing: an hour.
+const HEADS_ROUNDS: u32 = 3_600;
 
 /// A page of the caller's tenant's entries and the token of the next page; for [`crate::audit_service!`].
 ///
@@ -71,6 +73,7 @@ fn to_wire(entry: Entry) -> common::AuditEntry {
         id: entry.id.to_string(),
         time: Some(timestamp(entry.at)),
         caller: entry.caller,
+        caller_id: entry.caller_id,
         roles: roles.map(str::to_owned).collect(),
         method: entry.method,
         action: entry.action,
@@ -157,6 +160,20 @@ impl Job {
     }
 }
 
+/// Logs where the audit stands, in the lines of `regard audit heads`: whoever keeps the logs elsewhere has anchors to
+/// verify with.
+async fn tell_heads(db: &Database) {
+    let service = db.service();
+    match db.audit().heads().await {
+        Ok(heads) => {
+            for head in heads.iter().filter(|head| head.sequence > 0) {
+                tracing::info!(anchor = %format_args!("{service} {head}"), "audit head");
+            }
+        }
+        Err(error) => tracing::warn!(%service, %error, "the audit's heads were not read"),
+    }
+}
+
 async fn seal(db: Database, stop: CancellationToken) {
     let lease = db.lease("audit");
     let mut held_until = tokio::time::Instant::now();
@@ -182,6 +199,9 @@ async fn seal(db: Database, stop: CancellationToken) {
             tracing::warn!(%service, %error, "audit entries were not sealed, trying again");
         }
         rounds += 1;
+        if rounds % HEADS_ROUNDS == 1 {
+            tell_heads(&db).await;
+        }
         if rounds.is_multiple_of(TRIM_ROUNDS) {
             match db.audit().retain().await {
                 Ok(0) => {}

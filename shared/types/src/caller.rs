@@ -31,7 +31,10 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The tenant's name.
     pub tenant_name: Arc<str>,
-    /// The caller's own name, for the audit and for idempotency.
+    /// Which credential it came with: `key:…` (an API key's prefix), `cert:…`, `jwt:…`, `static:…` (the settings' keys) or
+    /// `local:…` (of this process). Names are free texts that two credentials may share; request ids and limits go by this.
+    pub id: Arc<str>,
+    /// The caller's own name, for people.
     pub name: Arc<str>,
     /// What it may do.
     pub permissions: Permissions,
@@ -50,12 +53,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller with every permission in one tenant.
+    /// A caller of this process with every permission in one tenant.
     #[must_use]
     pub fn new(tenant: TenantId, tenant_name: &str, name: &str) -> Self {
         Self {
             tenant,
             tenant_name: tenant_name.into(),
+            id: format!("local:{name}").into(),
             name: name.into(),
             permissions: Permissions::All,
             roles: Arc::new([]),

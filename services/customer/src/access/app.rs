@@ -54,6 +54,9 @@ async fn try_create(
 ) -> Result<Written<Shown>, Fault> {
     let mut write = core.db.mutate(caller, command).await?;
     let (tenant, ids) = (caller.tenant, core.db.ids(caller.tenant));
+    known(&write, tenant).await?;
+    // Before a repeat, too: it shows the secret once more.
+    grant(&write, caller, &new.roles).await?;
     if let Some(answer) = write.repeated() {
         let key = answered(&write, tenant, answer).await?;
         // The seed is kept for as long as the answer: so a lost answer does not lose the key.
@@ -65,8 +68,6 @@ async fn try_create(
             token: None,
         });
     }
-    known(&write, tenant).await?;
-    grant(&write, caller, &new.roles).await?;
     let now = write.now();
     if new.expires.is_some_and(|end| end <= now) {
         return Err(Fault::invalid(

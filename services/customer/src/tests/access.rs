@@ -325,6 +325,12 @@ async fn nobody_gives_away_what_they_lack(store: TestStore) {
             .channel_of(service_caller("op", world.core.db.secret())),
     );
     make(&mut operator, wanted("x", &["operator"])).await;
+    // Nor do they get what another was given, by repeating the request as that caller.
+    let mut request = wanted("x", &["manager"]);
+    request.request_id = request_id();
+    make(&mut world.access(), request.clone()).await;
+    let status = clerk.create_api_key(request).await.unwrap_err();
+    assert_eq!(reason(&status, Code::PermissionDenied), "PERMISSION_DENIED");
     let status = world
         .access()
         .create_api_key(wanted("x", &["reader", "nobody"]))

@@ -15,8 +15,9 @@ use crate::suite::{Which, runtime, stores};
 /// `regard audit …`
 #[derive(Debug, Subcommand)]
 pub enum Audit {
-    /// Read all audit entries in the stores and tell what was changed, removed or added behind the services' backs. What was
-    /// cut off at the end shows against heads that were kept elsewhere: --anchor.
+    /// Read all audit entries in the stores and tell what was changed, removed or added behind the services' backs. A whole
+    /// store that was put back to an earlier state shows against heads that were kept elsewhere: --anchor (the services log
+    /// them once an hour).
     Verify(Verify),
     /// Print where the audits stand, to be kept where nobody who can write to the stores gets at it; for `verify --anchor`.
     Heads(Heads),
@@ -71,7 +72,7 @@ impl Heads {
             for (which, db) in stores(&settings, &self.common.services()).await? {
                 for anchor in db.audit().heads().await? {
                     if anchor.sequence > 0 {
-                        writeln!(out, "{} {}", which.name(), line(&anchor))?;
+                        writeln!(out, "{} {}", which.name(), anchor)?;
                     }
                 }
                 db.close().await;
@@ -191,16 +192,6 @@ fn to_json(report: &Report) -> Value {
     })
 }
 
-/// `lane entry seal`
-fn line(anchor: &Anchor) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!("{} {} ", anchor.lane, anchor.sequence);
-    for byte in anchor.hash {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 fn parse(line: &str) -> Option<(String, Anchor)> {
     let mut words = line.split_whitespace();
     let service = words.next()?;
@@ -233,7 +224,7 @@ mod tests {
             sequence: 17,
             hash: [0xa5; 32],
         };
-        let text = format!("customer {}", line(&anchor));
+        let text = format!("customer {anchor}");
         assert_eq!(parse(&text), Some(("customer".to_owned(), anchor)));
         for bad in [
             "",

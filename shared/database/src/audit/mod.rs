@@ -1,12 +1,15 @@
 //! The audit: who changed what, when. An entry is written in the transaction that it tells of; it has the next number of
 //! its lane, and a code over all of it that only holders of the id secret can make. Every second a sealer chains what is
-//! new in each lane ([`Audit::seal`]), and [`Audit::verify`] finds any change, removal, insertion or reordering. What was
-//! cut off at the end together with its seals shows against heads that were kept elsewhere ([`Audit::heads`]).
+//! new in each lane ([`Audit::seal`]) and notes how far it came (the roll), and [`Audit::verify`] finds any change, removal,
+//! insertion or reordering. What only a whole older store put back would hide shows against heads that were kept elsewhere
+//! ([`Audit::heads`]; the service logs them once an hour).
 //!
-//! On PostgreSQL the service's role can only add entries; on SQLite triggers refuse all else.
+//! On PostgreSQL the service's role can only add entries by a caller's door; its jobs' role may take old ones, and the same
+//! login may become it. On SQLite triggers refuse all else. Both guard against mistakes, the codes against intent.
 
 mod page;
 mod retention;
+mod roll;
 mod schema;
 mod seal;
 mod verify;
@@ -19,7 +22,7 @@ use crate::error::StoreError;
 use crate::row::Row;
 
 pub use page::Filter;
-pub(crate) use schema::step;
+pub(crate) use schema::{roll_step, step};
 pub use verify::{Anchor, Finding, Report, Tampering};
 
 /// A service's audit.
@@ -39,8 +42,10 @@ pub struct Entry {
     pub sequence: u64,
     /// The last position of the changes that it tells of; none if nothing went to the feed.
     pub position: Option<u64>,
-    /// Who.
+    /// Who, by name.
     pub caller: String,
+    /// Who, by credential: see [`regard_types::Caller::id`].
+    pub caller_id: String,
     /// The caller's roles, in a row with commas.
     pub roles: String,
     /// The RPC.
@@ -60,7 +65,7 @@ pub struct Entry {
 }
 
 const COLUMNS: &str = "tenant, id, lane, sequence, position, caller, roles, method, action, record, before_digest, \
-                       after_digest, request_id, at, mac";
+                       after_digest, request_id, at, mac, caller_id";
 
 /// The secret behind codes and seals.
 #[derive(Clone)]
@@ -85,7 +90,14 @@ impl Key {
                 .as_ref()
                 .map(<[u8; 8]>::as_slice),
         );
-        for text in [&e.caller, &e.roles, &e.method, &e.action, &e.request_id] {
+        for text in [
+            &e.caller,
+            &e.caller_id,
+            &e.roles,
+            &e.method,
+            &e.action,
+            &e.request_id,
+        ] {
             code.part(text.as_bytes());
         }
         code.maybe(e.record.as_ref().map(|r| r.0.as_bytes().as_slice()));
@@ -167,6 +179,7 @@ fn entry(row: &Row) -> Result<(Entry, Vec<u8>), StoreError> {
             .transpose()
             .map_err(StoreError::corrupt)?,
         caller: row.get(5)?,
+        caller_id: row.get(15)?,
         roles: row.get(6)?,
         method: row.get(7)?,
         action: row.get(8)?,

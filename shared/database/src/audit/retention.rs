@@ -3,19 +3,41 @@
 
 use std::time::Duration;
 
-use super::seal::Sealed;
-use super::{Audit, Code, Key, number};
+use super::seal::{GENESIS, RANGE, Sealed, hash};
+use super::verify::digest;
+use super::{Audit, COLUMNS, Code, Key, entry, number};
 use crate::database::begin;
 use crate::engine::View;
 use crate::error::StoreError;
+use crate::tx::Tx;
 
-/// The code of a mark.
-pub(super) fn mark(key: &Key, lane: u16, at: Sealed) -> [u8; 32] {
+/// The code of a mark, made at that time.
+fn mark(key: &Key, lane: u16, at: Sealed, made: i64) -> [u8; 32] {
     let mut code = Code::new(key, b"trim");
     code.number(u64::from(lane));
     code.number(at.last);
     code.part(&at.hash);
+    code.number(made.cast_unsigned());
     code.done()
+}
+
+/// Where retention left a lane, and whether the mark of it is the service's; none if it took nothing.
+pub(super) async fn start(
+    tx: &Tx,
+    key: &Key,
+    lane: u16,
+) -> Result<Option<(Sealed, bool)>, StoreError> {
+    let sql = "SELECT sequence, hash, mac, at FROM audit_trim WHERE lane = $1";
+    let Some(row) = tx.fetch_one(sql, vec![i64::from(lane).into()]).await? else {
+        return Ok(None);
+    };
+    let start = Sealed {
+        last: number(&row, 0)?,
+        hash: digest(&row, 1)?,
+    };
+    let mac: Vec<u8> = row.get(2)?;
+    let right = mac == mark(key, lane, start, row.get(3)?);
+    Ok(Some((start, right)))
 }
 
 impl Audit {
@@ -33,7 +55,7 @@ impl Audit {
         }
     }
 
-    /// Takes entries whose seal is older than `keep`; the number taken.
+    /// Takes entries, a seal's at once, that are all older than `keep`; the number taken.
     ///
     /// # Errors
     /// As the store answers; what was taken so far stays taken.
@@ -54,31 +76,62 @@ impl Audit {
         Ok(taken)
     }
 
+    /// The entries of a lane's first seal, if all are older: only after they, the seal and the mark before it were found as
+    /// the service wrote them, or its own new mark would vouch for what somebody else did.
     async fn trim_seal(&self, lane: u16, before: i64) -> Result<u64, StoreError> {
         let db = &self.0;
+        let key = &db.0.audit_key;
         let tx = begin(&db.0.pools, View::Everyone).await?;
         let value = || i64::from(lane).into();
-        let sql = "SELECT last, hash, at FROM audit_seal WHERE lane = $1 ORDER BY first LIMIT 1";
+        let (start, mut right) = match start(&tx, key, lane).await? {
+            Some(found) => found,
+            None => (GENESIS, true),
+        };
+        let sql = "SELECT first, last, previous, hash FROM audit_seal WHERE lane = $1 ORDER BY first LIMIT 1";
         let Some(row) = tx.fetch_one(sql, vec![value()]).await? else {
             return Ok(0);
         };
         let end = Sealed {
-            last: number(&row, 0)?,
-            hash: row.digest(1)?,
+            last: number(&row, 1)?,
+            hash: digest(&row, 3)?,
         };
-        if row.get::<i64>(2)? >= before {
+        right &= number(&row, 0)? == start.last + 1 && digest(&row, 2)? == start.hash;
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit WHERE lane = $1 AND sequence <= $2 ORDER BY sequence LIMIT $3"
+        );
+        let values = vec![value(), end.last.cast_signed().into(), (RANGE + 1).into()];
+        let mut macs = Vec::new();
+        for row in tx.fetch(sql, values).await? {
+            // a field of another form is none of ours
+            let Ok((found, mac)) = entry(&row) else {
+                right = false;
+                break;
+            };
+            right &= key.entry(&found)[..] == mac;
+            right &= found.sequence == start.last + 1 + macs.len() as u64;
+            if right && found.at.0 >= before {
+                return Ok(0);
+            }
+            macs.push(mac);
+        }
+        right &= start.last + macs.len() as u64 == end.last;
+        right &= hash(key, lane, start, end.last, macs.iter().map(Vec::as_slice)) == end.hash;
+        if !right {
+            let service = db.service();
+            tracing::error!(%service, lane, "old audit entries stay, they are not as they were written: run `regard audit verify`");
             return Ok(0);
         }
         let last = || end.last.cast_signed().into();
         let sql = "INSERT INTO audit_trim (lane, sequence, hash, at, mac) VALUES ($1, $2, $3, $4, $5) \
                    ON CONFLICT (lane) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, \
                    at = excluded.at, mac = excluded.mac";
-        let mac = mark(&db.0.audit_key, lane, end);
+        let now = db.now().0;
+        let mac = mark(key, lane, end, now);
         let values = vec![
             value(),
             last(),
             end.hash.to_vec().into(),
-            db.now().0.into(),
+            now.into(),
             mac.to_vec().into(),
         ];
         tx.run(sql, values).await?;

@@ -42,6 +42,17 @@ pub(crate) fn step() -> Box<dyn MigrationTrait> {
     })
 }
 
+/// How far each lane was sealed, in one row; and which credential a caller had.
+pub(crate) fn roll_step() -> Box<dyn MigrationTrait> {
+    Step::boxed("frame_audit_2", |engine| {
+        let roll = Table::new("audit_roll").i64("id").bytes("heads");
+        let roll = roll.i64("at").bytes("mac").check("id = 1");
+        let mut all = roll.primary(&["id"]).create(engine);
+        all.push("ALTER TABLE audit ADD COLUMN caller_id TEXT NOT NULL DEFAULT ''".to_owned());
+        all
+    })
+}
+
 /// SQLite has no roles: triggers refuse what only a mistake would do. Retention moves its mark first.
 fn triggers() -> Vec<String> {
     let mut all = Vec::new();

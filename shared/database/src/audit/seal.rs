@@ -72,6 +72,10 @@ impl Audit {
                    (SELECT t.sequence FROM audit_trim t WHERE t.lane = lane.lane), 0) ORDER BY lane";
         let rows = tx.fetch(sql, vec![]).await?;
         drop(tx);
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        self.begin_roll().await?;
         let mut sealed = 0;
         for row in rows {
             let lane = u16::try_from(row.get::<i64>(0)?).map_err(StoreError::corrupt)?;
@@ -86,6 +90,9 @@ impl Audit {
                     break;
                 }
             }
+        }
+        if sealed > 0 {
+            self.renew_roll().await?;
         }
         Ok(sealed)
     }

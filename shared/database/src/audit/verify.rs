@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::retention::mark;
+use super::roll::Kept;
 use super::seal::{GENESIS, RANGE, Sealed, hash, last};
 use super::{Audit, COLUMNS, entry, number};
 use crate::database::begin_read;
@@ -27,6 +27,16 @@ pub struct Anchor {
     pub hash: [u8; 32],
 }
 
+impl fmt::Display for Anchor {
+    /// `lane entry seal`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.lane, self.sequence)?;
+        self.hash
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tampering {
@@ -43,8 +53,13 @@ pub enum Tampering {
     Seal,
     /// The mark of retention was not made by the service.
     Mark,
-    /// The seal that was noted elsewhere is gone, or another.
+    /// The seal that was noted, elsewhere or in the service's roll, is gone, or another: an end was cut off, or a lane began
+    /// anew.
     Anchor,
+    /// The service's roll of what it sealed is gone, or not its own.
+    Roll,
+    /// There are changes, and no entry at all that could tell of them.
+    Emptied,
 }
 
 impl fmt::Display for Tampering {
@@ -55,7 +70,11 @@ impl fmt::Display for Tampering {
             Self::Inserted => f.write_str("inserted"),
             Self::Seal => f.write_str("sealed otherwise"),
             Self::Mark => f.write_str("the mark of retention is not the service's"),
-            Self::Anchor => f.write_str("not as the anchor says: cut off, or another history"),
+            Self::Anchor => {
+                f.write_str("not as it was noted when it was sealed: cut off, or another history")
+            }
+            Self::Roll => f.write_str("the roll of what was sealed is gone, or not the service's"),
+            Self::Emptied => f.write_str("the store has changes, and no entry that tells of any"),
         }
     }
 }
@@ -88,12 +107,15 @@ pub struct Report {
 
 impl Report {
     fn find(&mut self, lane: u16, sequence: u64, what: Tampering) {
-        if self.findings.len() < TOLD {
-            self.findings.push(Finding {
-                lane,
-                sequence,
-                what,
-            });
+        let finding = Finding {
+            lane,
+            sequence,
+            what,
+        };
+        // an anchor and the roll may say the same
+        let known = what == Tampering::Anchor && self.findings.contains(&finding);
+        if self.findings.len() < TOLD && !known {
+            self.findings.push(finding);
         }
     }
 }
@@ -126,25 +148,50 @@ impl Audit {
         let tx = begin_read(&self.0.0.pools, View::Everyone).await?;
         let mut report = Report::default();
         let lanes = lanes(&tx).await?;
+        let mut rolled = Vec::new();
+        match Kept::read(&tx, &self.0.0.audit_key).await? {
+            Kept::Unmade => {}
+            Kept::Broken => report.find(0, 0, Tampering::Roll),
+            Kept::Heads(heads) => rolled = heads,
+        }
         for (lane, audited) in &lanes {
-            let anchors: Vec<_> = anchors.iter().filter(|a| a.lane == *lane).collect();
+            let of_lane =
+                |all| Iterator::filter(<[Anchor]>::iter(all), |a| a.lane == *lane).collect();
+            let (anchors, rolled): (Vec<_>, Vec<_>) = (of_lane(anchors), of_lane(&rolled));
             let walk = Walk {
                 audit: self,
                 tx: &tx,
                 lane: *lane,
                 report: &mut report,
             };
-            walk.lane(*audited, &anchors).await?;
+            walk.lane(*audited, &anchors, &rolled).await?;
         }
         let known = |lane: u16| lanes.iter().any(|(l, _)| *l == lane);
-        for anchor in anchors.iter().filter(|a| !known(a.lane)) {
+        for anchor in anchors.iter().chain(&rolled).filter(|a| !known(a.lane)) {
             report.find(anchor.lane, anchor.sequence, Tampering::Anchor);
         }
-        let sql = "SELECT lane, min(sequence) FROM audit WHERE lane NOT IN (SELECT lane FROM lane) GROUP BY lane ORDER BY lane";
-        for row in tx.fetch(sql, vec![]).await? {
-            let lane = row.get::<i64>(0)?.clamp(0, i64::from(u16::MAX));
-            let lane = u16::try_from(lane).map_err(StoreError::corrupt)?;
-            report.find(lane, row.get::<i64>(1)?.unsigned_abs(), Tampering::Inserted);
+        for (table, number, what) in [
+            ("audit", "sequence", Tampering::Inserted),
+            ("audit_seal", "first", Tampering::Seal),
+            ("audit_trim", "sequence", Tampering::Mark),
+        ] {
+            let sql = format!(
+                "SELECT lane, min({number}) FROM {table} WHERE lane NOT IN (SELECT lane FROM lane) \
+                 GROUP BY lane ORDER BY lane"
+            );
+            for row in tx.fetch(sql, vec![]).await? {
+                let lane = row.get::<i64>(0)?.clamp(0, i64::from(u16::MAX));
+                let lane = u16::try_from(lane).map_err(StoreError::corrupt)?;
+                report.find(lane, row.get::<i64>(1)?.unsigned_abs(), what);
+            }
+        }
+        // nearly every change is a caller's; that all of many lanes are not cannot be
+        let sql = "SELECT count(*) FROM lane WHERE head > 0 AND NOT EXISTS (SELECT 1 FROM audit) \
+                   AND NOT EXISTS (SELECT 1 FROM audit_trim)";
+        if let Some(row) = tx.fetch_one(sql, vec![]).await?
+            && row.get::<i64>(0)? > 0
+        {
+            report.find(0, 0, Tampering::Emptied);
         }
         Ok(report)
     }
@@ -181,33 +228,39 @@ impl Walk<'_> {
 
     /// Where the chain begins: at nothing, or where retention left it.
     async fn start(&mut self) -> Result<Sealed, StoreError> {
-        let sql = "SELECT sequence, hash, mac FROM audit_trim WHERE lane = $1";
-        let row = self
-            .tx
-            .fetch_one(sql, vec![i64::from(self.lane).into()])
-            .await?;
-        let Some(row) = row else {
+        let key = &self.audit.0.0.audit_key;
+        let Some((start, right)) = super::retention::start(self.tx, key, self.lane).await? else {
             return Ok(GENESIS);
         };
-        let start = Sealed {
-            last: number(&row, 0)?,
-            hash: digest(&row, 1)?,
-        };
-        let mac: Vec<u8> = row.get(2)?;
-        if mac != mark(&self.audit.0.0.audit_key, self.lane, start) {
+        if !right {
             self.find(start.last, Tampering::Mark);
         }
         Ok(start)
     }
 
-    async fn lane(mut self, audited: u64, anchors: &[&Anchor]) -> Result<(), StoreError> {
+    async fn lane(
+        mut self,
+        audited: u64,
+        anchors: &[&Anchor],
+        rolled: &[&Anchor],
+    ) -> Result<(), StoreError> {
         let start = self.start().await?;
-        let sql = "SELECT min(sequence) FROM audit WHERE lane = $1 AND sequence <= $2";
-        let values = vec![i64::from(self.lane).into(), start.last.cast_signed().into()];
-        if let Some(row) = self.tx.fetch_one(sql, values).await?
-            && let Some(low) = row.get::<Option<i64>>(0)?
-        {
-            self.find(low.max(0).unsigned_abs(), Tampering::Inserted);
+        for (sql, what) in [
+            (
+                "SELECT min(sequence) FROM audit WHERE lane = $1 AND sequence <= $2",
+                Tampering::Inserted,
+            ),
+            (
+                "SELECT min(first) FROM audit_seal WHERE lane = $1 AND first <= $2",
+                Tampering::Seal,
+            ),
+        ] {
+            let values = vec![i64::from(self.lane).into(), start.last.cast_signed().into()];
+            if let Some(row) = self.tx.fetch_one(sql, values).await?
+                && let Some(low) = row.get::<Option<i64>>(0)?
+            {
+                self.find(low.max(0).unsigned_abs(), what);
+            }
         }
         let mut chain = Chain {
             at: start,
@@ -249,10 +302,13 @@ impl Walk<'_> {
         }
         self.report.unsealed += (expected - 1).saturating_sub(chain.at.last);
         chain.end(&mut self);
-        for anchor in anchors {
+        let outdated = anchors.iter().filter(|a| a.sequence < start.last);
+        self.report.outdated_anchors += outdated.count() as u64;
+        for anchor in anchors.iter().chain(rolled) {
             if anchor.sequence < start.last {
-                self.report.outdated_anchors += 1;
-            } else if anchor.sequence == start.last {
+                continue;
+            }
+            if anchor.sequence == start.last {
                 if anchor.hash != start.hash {
                     self.find(anchor.sequence, Tampering::Anchor);
                 }
@@ -294,7 +350,7 @@ impl Walk<'_> {
 }
 
 /// A digest; one of another length is none of ours and equals nothing.
-fn digest(row: &Row, column: usize) -> Result<[u8; 32], StoreError> {
+pub(super) fn digest(row: &Row, column: usize) -> Result<[u8; 32], StoreError> {
     let bytes: Vec<u8> = row.get(column)?;
     Ok(<[u8; 32]>::try_from(bytes).unwrap_or([0xff; 32]))
 }

@@ -341,6 +341,7 @@ impl Frame {
             sequence: first + i as u64,
             position: self.token().map(|t| t.position),
             caller: caller.name.to_string(),
+            caller_id: caller.id.to_string(),
             roles: roles.join(","),
             method: who.method.to_owned(),
             action: n.action.to_owned(),
@@ -362,6 +363,7 @@ impl Frame {
         let (mut callers, mut roles, mut methods) = (Vec::new(), Vec::new(), Vec::new());
         let (mut actions, mut records, mut requests) = (Vec::new(), Vec::new(), Vec::new());
         let (mut befores, mut afters) = (Vec::new(), Vec::new());
+        let mut caller_ids = Vec::with_capacity(n);
         let mut macs = Vec::with_capacity(n);
         for e in entries {
             macs.push(key.entry(&e).to_vec());
@@ -369,6 +371,7 @@ impl Frame {
             sequences.push(e.sequence.cast_signed());
             positions.push(e.position.map(u64::cast_signed));
             callers.push(e.caller);
+            caller_ids.push(e.caller_id);
             roles.push(e.roles);
             methods.push(e.method);
             actions.push(e.action);
@@ -384,6 +387,7 @@ impl Frame {
             ("sequence", sequences.into()),
             ("position", positions.into()),
             ("caller", callers.into()),
+            ("caller_id", caller_ids.into()),
             ("roles", roles.into()),
             ("method", methods.into()),
             ("action", actions.into()),

@@ -161,7 +161,7 @@ impl Database {
     fn request(&self, caller: &Caller, command: &Command<'_>) -> Request {
         let ids = self.ids(caller.tenant);
         let key = [
-            caller.name.as_bytes(),
+            caller.id.as_bytes(),
             command.method.as_bytes(),
             command.request_id.as_bytes(),
         ]

@@ -60,6 +60,7 @@ fn fixed(key: &KeySettings, ids: &IdSecret) -> Fixed {
         caller: Caller {
             permissions,
             all_tenants: key.all_tenants,
+            id: format!("static:{}/{}", key.tenant, key.name).into(),
             ..Caller::new(ids.tenant_id(&key.tenant), &key.tenant, &key.name)
         },
         roles: key.roles.clone(),
