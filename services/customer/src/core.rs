@@ -1,9 +1,6 @@
 //! What every noun of the service shares: the store, the tenants, and how a write tells what it did.
 
 use regard_database::{Change, Database, StoreError, Vault, Write};
-use regard_proto::common::v1 as common;
-use regard_proto::validate::Violations;
-use regard_server::{MAX_VIOLATIONS, wire};
 use regard_types::{ChangeToken, CustomerId, Fault, IdKey, Kind};
 
 use crate::measures::Measured;
@@ -81,21 +78,6 @@ fn join(all: Option<Fault>, mut next: Fault) -> Fault {
     }
     all.violations.append(&mut next.violations);
     all
-}
-
-/// An ingested row that breaks rules of the contract, with what else is wrong with its other fields.
-pub fn refused(index: usize, broken: &Violations, also: Option<Fault>) -> common::RejectedRow {
-    let mut row = wire::rejected_fields(index, broken);
-    for (field, description) in also.into_iter().flat_map(|fault| fault.violations) {
-        let below = format!("{field}.");
-        let told =
-            |said: &common::FieldViolation| said.field == field || said.field.starts_with(&below);
-        if row.violations.len() < MAX_VIOLATIONS && !row.violations.iter().any(told) {
-            row.violations
-                .push(common::FieldViolation { field, description });
-        }
-    }
-    row
 }
 
 /// Adds the record's change to the write.

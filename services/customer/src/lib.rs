@@ -91,7 +91,7 @@ fn service(core: &Arc<Core>, keep_changes: Duration) -> Result<Service, Fault> {
             core.clone(),
             privacy.clone()
         ))))
-        .with(limited!(ChangeServiceServer::new(ChangeApi(core.clone()))));
+        .with(limited!(ChangeServiceServer::new(ChangeApi::new(&core.db))));
     let (db, closed) = (core.db.clone(), core.db.clone());
     let service = Service::new("customer", grpc)
         .ready(move || {

@@ -87,7 +87,7 @@ pub async fn open(settings: Settings, shared: Shared) -> Result<Service, StoreEr
     let held = privacy::held(&vault);
     let privacy = Privacy::new(&db, SEALED, held)?;
     let personal = privacy::PrivacyApi::new(db.clone(), privacy.clone());
-    let changes = change::Changes::new(db.clone(), surveys.clone());
+    let changes = change::ChangeApi::new(&db, &surveys);
     let grpc = Grpc::new()
         .with(limited!(SurveyServiceServer::new(surveys)))
         .with(limited!(ResponseServiceServer::new(responses)))

@@ -10,7 +10,10 @@ mod tombstone;
 use regard_database::Engine;
 
 pub use receipt::{ALGORITHM, public_key, sign, text, verify};
-pub use relabel::{Pair, fresh, of_wire, to_wire};
+pub use relabel::{Pair, fresh, of_wire, parts, to_wire};
+
+/// The kind of an erasure in a feed.
+pub const KIND: &str = "erasure";
 pub use report::report;
 pub use task::{Counts, Feeds, job, note};
 pub use tombstone::{bury, customer_erased, erased, record_erased};

@@ -1,6 +1,6 @@
 //! New ids for old ones.
 
-use regard_proto::common::v1::Relabel;
+use regard_proto::common::v1::{ErasureMeasures, FeedCursor, Relabel};
 use regard_types::{Fault, Uuid};
 
 /// An id that is replaced.
@@ -46,6 +46,28 @@ fn random() -> Uuid {
         *first = [0xff; 2];
     }
     Uuid::from_bytes(bytes)
+}
+
+/// Records of one change: a change must fit into a message beside others.
+const RECORDS: usize = 5_000;
+
+/// What a feed tells of an erasure, in as many parts as its records need (one at least). `heads` is what followers must
+/// have read before.
+#[must_use]
+pub fn parts(customers: &[Pair], records: &[Pair], heads: &[FeedCursor]) -> Vec<ErasureMeasures> {
+    let mut chunks: Vec<&[Pair]> = records.chunks(RECORDS).collect();
+    if chunks.is_empty() {
+        chunks.push(&[]);
+    }
+    let parts = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
+    let one = |(part, records): (u32, &[Pair])| ErasureMeasures {
+        part,
+        parts,
+        customers: to_wire(customers),
+        records: to_wire(records),
+        heads: heads.to_vec(),
+    };
+    (1..).zip(chunks).map(one).collect()
 }
 
 /// Pairs on the wire.

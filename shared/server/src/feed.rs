@@ -1,10 +1,17 @@
 //! What the change services of the suite have in common on the wire: cursors, headers, resume tokens, who sees what.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use regard_database::feed::{ChangeRow, Cursor};
+use futures::StreamExt as _;
+use regard_database::Database;
+use regard_database::feed::snapshot::{SnapshotPage, Source};
+use regard_database::feed::{ChangeRow, Cursor, FeedBatch};
 use regard_proto::common::v1 as common;
 use regard_types::{Caller, Fault, TenantId, Uuid};
+
+use crate::ingest::{Answers, answers};
 
 /// Whose changes a caller sees: its tenant's, or, for a service of the suite, all.
 #[must_use]
@@ -91,4 +98,159 @@ pub fn resume(token: &str) -> Result<Option<Vec<u8>>, Fault> {
 #[must_use]
 pub fn to_resume(place: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(place)
+}
+
+/// The tables of a service's records in the order of a snapshot, of the kinds named (of all if none is).
+pub type Sources = Arc<dyn Fn(&[String]) -> Vec<Arc<dyn Source>> + Send + Sync>;
+
+/// The change service of a package: its feed, and its records as a snapshot.
+#[derive(Clone)]
+pub struct Changes {
+    db: Database,
+    sources: Sources,
+    /// Changes of one message at most, so that the largest ones stay below the message limit.
+    batch: usize,
+}
+
+impl Changes {
+    /// Of a store, with the tables of its snapshots and the most changes of one message.
+    #[must_use]
+    pub fn new(db: Database, sources: Sources, batch: usize) -> Self {
+        Self { db, sources, batch }
+    }
+
+    /// Changes from the places that a reader names.
+    ///
+    /// # Errors
+    /// As [`epoch`], [`cursors`] and the feed's `watch`.
+    pub async fn watch<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        (epoch_text, places): (&str, &[common::FeedCursor]),
+        kinds: Vec<String>,
+        to_wire: fn(&FeedBatch) -> Result<T, Fault>,
+    ) -> Result<Answers<T>, Fault> {
+        let (epoch, cursors) = (epoch(epoch_text)?, cursors(places)?);
+        let (feed, wanted) = (self.db.feed(), (seen(caller), kinds));
+        let batches = feed.watch_kinds(epoch, cursors, wanted, self.batch).await?;
+        Ok(answers(batches.map(move |batch| to_wire(&batch?))))
+    }
+
+    /// All records from the beginning, or after a token. `to_wire` is told with each page the heads that go with it: all
+    /// with the first one, none with another.
+    ///
+    /// # Errors
+    /// As [`resume`] and the feed's `snapshot`.
+    pub async fn snapshot<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        token: &str,
+        kinds: &[String],
+        to_wire: fn(&SnapshotPage, &[Cursor]) -> Result<T, Fault>,
+    ) -> Result<Answers<T>, Fault> {
+        let (resume, sources) = (resume(token)?, (self.sources)(kinds));
+        let feed = self.db.feed();
+        let pages = feed
+            .snapshot(sources, seen(caller), resume.as_deref(), self.batch)
+            .await?;
+        Ok(answers(pages.enumerate().map(move |(index, page)| {
+            let page = page?;
+            let heads = page.cursors.as_slice();
+            to_wire(&page, if index == 0 { heads } else { &[] })
+        })))
+    }
+}
+
+/// The measures of a change.
+///
+/// # Errors
+/// INTERNAL if the feed holds something else.
+pub fn measures<M: prost::Message + Default>(row: &ChangeRow) -> Result<M, Fault> {
+    M::decode(row.measures.as_slice()).map_err(Fault::bug)
+}
+
+/// `ChangeApi` over [`Changes`], the change service of a package: `change_service!(feedback)`, or
+/// `change_service!(customer, kinds)` where a reader may name kinds in that field.
+#[macro_export]
+macro_rules! change_service {
+    ($package:ident $(, $kinds:ident)?) => {
+        use $crate::feed::{measures, to_cursor, to_header, to_resume};
+        use $crate::regard_database::feed::snapshot::SnapshotPage;
+        use $crate::regard_database::feed::{ChangeRow, Cursor, FeedBatch};
+        use $crate::regard_proto::$package::v1 as pb;
+        use $crate::regard_types::Fault;
+        use $crate::tonic::{Request, Response, Status};
+
+        /// `ChangeService`.
+        #[derive(Clone)]
+        pub struct ChangeApi(pub $crate::feed::Changes);
+
+        fn to_changes(rows: &[ChangeRow]) -> Result<Vec<pb::Change>, Fault> {
+            let change = |row: &ChangeRow| {
+                Ok(pb::Change {
+                    header: Some(to_header(row)),
+                    measures: Some(measures(row)?),
+                })
+            };
+            rows.iter().map(change).collect()
+        }
+
+        fn to_batch(batch: &FeedBatch) -> Result<pb::WatchChangesResponse, Fault> {
+            Ok(pb::WatchChangesResponse {
+                epoch: batch.epoch.to_string(),
+                lane: u32::from(batch.lane),
+                from_position: batch.from,
+                to_position: batch.to,
+                to_nonce: batch.to_nonce,
+                head_position: batch.head,
+                changes: to_changes(&batch.changes)?,
+            })
+        }
+
+        fn to_page(
+            page: &SnapshotPage,
+            heads: &[Cursor],
+        ) -> Result<pb::SnapshotChangesResponse, Fault> {
+            Ok(pb::SnapshotChangesResponse {
+                epoch: page.epoch.to_string(),
+                heads: heads.iter().map(to_cursor).collect(),
+                changes: to_changes(&page.changes)?,
+                resume_token: to_resume(&page.resume),
+                done: page.last,
+            })
+        }
+
+        #[$crate::tonic::async_trait]
+        impl pb::change_service_server::ChangeService for ChangeApi {
+            type WatchChangesStream = $crate::Answers<pb::WatchChangesResponse>;
+
+            async fn watch_changes(
+                &self,
+                request: Request<pb::WatchChangesRequest>,
+            ) -> Result<Response<Self::WatchChangesStream>, Status> {
+                let caller = $crate::caller(&request)?;
+                let body = request.into_inner();
+                let kinds = Vec::new();
+                $(let kinds: Vec<String> = [kinds, body.$kinds].concat();)?
+                let from = (body.epoch.as_str(), body.cursors.as_slice());
+                let answers = self.0.watch(&caller, from, kinds, to_batch).await;
+                answers.map(Response::new).map_err($crate::status)
+            }
+
+            type SnapshotChangesStream = $crate::Answers<pb::SnapshotChangesResponse>;
+
+            async fn snapshot_changes(
+                &self,
+                request: Request<pb::SnapshotChangesRequest>,
+            ) -> Result<Response<Self::SnapshotChangesStream>, Status> {
+                let caller = $crate::caller(&request)?;
+                let body = request.into_inner();
+                let kinds: Vec<String> = Vec::new();
+                $(let kinds: Vec<String> = [kinds, body.$kinds].concat();)?
+                let token = body.resume_token.as_str();
+                let answers = self.0.snapshot(&caller, token, &kinds, to_page).await;
+                answers.map(Response::new).map_err($crate::status)
+            }
+        }
+    };
 }

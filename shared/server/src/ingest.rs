@@ -3,10 +3,15 @@
 use std::pin::Pin;
 
 use futures::Stream;
-use regard_types::Fault;
+use regard_proto::Validate;
+use regard_proto::common::v1 as common;
+use regard_proto::validate::Violations;
+use regard_types::{ChangeToken, Fault};
 use tonic::{Status, Streaming};
 
-use crate::status::status;
+use crate::status::{MAX_VIOLATIONS, status};
+use crate::telemetry::rows_came;
+use crate::wire::{fit_rejected, rejected, rejected_fields};
 
 /// A stream of answers, as every streaming handler returns it.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
@@ -47,6 +52,92 @@ where
             )))
         },
     ))
+}
+
+/// What is answered to one batch, row by row.
+#[derive(Debug)]
+pub struct Taken(common::BatchResult);
+
+impl Taken {
+    /// Of the batch with this number.
+    #[must_use]
+    pub fn new(batch: u64) -> Self {
+        Self(common::BatchResult {
+            batch,
+            ..common::BatchResult::default()
+        })
+    }
+
+    /// Reads the rows of the batch; none for one that is rejected, with all that is wrong with it.
+    pub fn rows<W: Validate, T>(
+        &mut self,
+        rows: &[W],
+        read: impl Fn(&W) -> Result<T, Fault>,
+    ) -> Vec<Option<T>> {
+        let mut one = |(index, row): (usize, &W)| match (row.validate(), read(row)) {
+            (Ok(()), Ok(row)) => Some(row),
+            (Ok(()), Err(fault)) => {
+                self.rejected(index, &fault);
+                None
+            }
+            (Err(broken), read) => {
+                self.0.rejected.push(refused(index, &broken, read.err()));
+                None
+            }
+        };
+        rows.iter().enumerate().map(&mut one).collect()
+    }
+
+    /// Counts rows of which a first or next version is stored.
+    pub fn accepted(&mut self, rows: u32) {
+        self.0.accepted += rows;
+    }
+
+    /// Counts rows that say nothing new.
+    pub fn unchanged(&mut self, rows: u32) {
+        self.0.unchanged += rows;
+    }
+
+    /// Notes why a row is not stored.
+    pub fn rejected(&mut self, index: usize, fault: &Fault) {
+        self.0.rejected.push(rejected(index, fault));
+    }
+
+    /// The answer, with the token of what was written; `rows` is what its figures call the rows.
+    #[must_use]
+    pub fn done(self, rows: &'static str, token: Option<ChangeToken>) -> common::BatchResult {
+        let mut result = self.0;
+        result.rejected.sort_by_key(|row| row.index);
+        let (accepted, unchanged) = (result.accepted.into(), result.unchanged.into());
+        rows_came(rows, accepted, unchanged, result.rejected.len());
+        fit_rejected(&mut result.rejected);
+        result.change_token = token.map(|token| token.encode()).unwrap_or_default();
+        result
+    }
+}
+
+/// A row of a batch must carry its key.
+#[must_use]
+pub fn keyless(field: &str) -> Fault {
+    Fault::invalid(
+        field,
+        "is required in bulk, so that the row can be sent again",
+    )
+}
+
+/// A row that breaks rules of the contract, with what else is wrong with its other fields.
+fn refused(index: usize, broken: &Violations, also: Option<Fault>) -> common::RejectedRow {
+    let mut row = rejected_fields(index, broken);
+    for (field, description) in also.into_iter().flat_map(|fault| fault.violations) {
+        let below = format!("{field}.");
+        let told =
+            |said: &common::FieldViolation| said.field == field || said.field.starts_with(&below);
+        if row.violations.len() < MAX_VIOLATIONS && !row.violations.iter().any(told) {
+            row.violations
+                .push(common::FieldViolation { field, description });
+        }
+    }
+    row
 }
 
 /// A stream of faults or answers as the wire wants it.

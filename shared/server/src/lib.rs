@@ -24,14 +24,16 @@ pub use caller::{caller, caller_of};
 pub use command::command;
 pub use edge::Unprotected;
 pub use identity::{Directory, Identity, RemoteDirectory, TenantAccess, Verdict, service_caller};
-pub use ingest::{Answers, answers, ingest};
+pub use ingest::{Answers, Taken, answers, ingest, keyless};
 pub use limit::LimitSettings;
 pub use page::{KeyPart, Page};
 pub use pipe::Pipe;
 pub use privacy::Privacy;
 pub use regard_database::{self, Command};
-/// For [`audited!`].
+/// For [`audited!`] and [`change_service!`].
 pub use regard_proto;
+/// For [`change_service!`].
+pub use regard_types;
 #[doc(hidden)]
 pub use serve::serve_bare;
 pub use serve::{PeerCertificate, Running, ServeError, TlsError, serve, stop_signal};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use regard_proto::Validate as _;
 use regard_proto::common::v1 as common;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::customer_service_server::CustomerService;
 use regard_server::wire::{self, Mask, Named};
-use regard_server::{Answers, KeyPart, Page, caller_of, command, ingest, page, rows_came, status};
+use regard_server::{
+    Answers, KeyPart, Page, Taken, caller_of, command, ingest, keyless, page, status,
+};
 use regard_types::{Caller, Clock, CustomerId, Fault, IdKey, Kind, new_record_id};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -16,7 +17,7 @@ use super::app::{self, View};
 use super::batch::Outcome;
 use super::domain::{Customer, CustomerKind, Identity, NewCustomer, Profile};
 use super::store::Filter;
-use crate::core::{Core, Faults, read, refused};
+use crate::core::{Core, Faults, read};
 use crate::merge::{self, Asked, Merged};
 
 /// `CustomerService`.
@@ -73,10 +74,7 @@ fn new_customer(
     let customer = wire::required("customer", wire)?;
     let mut faults = Faults::default();
     if keyed && customer.key.is_none() {
-        faults.add(Fault::invalid(
-            "customer.key",
-            "is required in bulk, so that the row can be sent again",
-        ));
+        faults.add(keyless("customer.key"));
     }
     let profile = faults.keep(profile(customer));
     faults.done()?;
@@ -330,48 +328,27 @@ async fn take(
 ) -> Result<pb::IngestCustomersResponse, Fault> {
     core.tenants.of(&core.db, &caller).await?;
     let ids = core.db.ids(caller.tenant);
-    let mut result = common::BatchResult {
-        batch: number,
-        ..common::BatchResult::default()
-    };
-    let mut rows = Vec::with_capacity(batch.rows.len());
-    for (index, row) in batch.rows.iter().enumerate() {
-        let wire = row.customer.as_ref();
-        let read = new_customer(wire, row.revision, true, &ids, core.db.clock());
-        if let Err(broken) = row.validate() {
-            result.rejected.push(refused(index, &broken, read.err()));
-            rows.push(None);
-            continue;
-        }
-        match read {
-            Ok(row) => rows.push(Some(row)),
-            Err(fault) => {
-                result.rejected.push(wire::rejected(index, &fault));
-                rows.push(None);
-            }
-        }
-    }
+    let mut taken = Taken::new(number);
+    let rows = taken.rows(&batch.rows, |row: &pb::CustomerRow| {
+        new_customer(
+            row.customer.as_ref(),
+            row.revision,
+            true,
+            &ids,
+            core.db.clock(),
+        )
+    });
     let done = app::ingest(&core, &caller, &rows, batch.validate_only).await?;
     for (index, outcome) in done.outcomes.iter().enumerate() {
         match outcome {
-            Outcome::Accepted => result.accepted += 1,
-            Outcome::Unchanged => result.unchanged += 1,
-            Outcome::Rejected(fault) => result.rejected.push(wire::rejected(index, fault)),
+            Outcome::Accepted => taken.accepted(1),
+            Outcome::Unchanged => taken.unchanged(1),
+            Outcome::Rejected(fault) => taken.rejected(index, fault),
             Outcome::Skipped => {}
         }
     }
-    result.rejected.sort_unstable_by_key(|row| row.index);
-    let rejected = result.rejected.len();
-    rows_came(
-        "customers",
-        result.accepted.into(),
-        result.unchanged.into(),
-        rejected,
-    );
-    wire::fit_rejected(&mut result.rejected);
-    result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
     Ok(pb::IngestCustomersResponse {
-        result: Some(result),
+        result: Some(taken.done("customers", done.token)),
     })
 }
 

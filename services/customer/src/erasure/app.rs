@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use regard_database::{Change, Command, again};
-use regard_erasure::{Counts, Feeds, bury, erased, note, public_key, verify};
+use regard_erasure::{Counts, Feeds, KIND, bury, erased, note, public_key, verify};
 use regard_proto::common::v1::ErasurePart;
 use regard_server::Job;
 use regard_types::{Caller, Fault, RecordId, Uuid, new_record_id};
 
 use super::domain::{Erasure, SERVICES, State};
-use super::feed::{KIND, parts};
+use super::feed::parts;
 use super::person::Person;
 use super::store;
 use crate::core::{Core, Written};

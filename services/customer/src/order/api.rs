@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use regard_proto::Validate as _;
 use regard_proto::common::v1 as common;
 use regard_proto::customer::v1 as pb;
 use regard_proto::customer::v1::order_service_server::OrderService;
 use regard_server::wire::{self, Named};
-use regard_server::{Answers, KeyPart, Page, caller_of, command, ingest, page, rows_came, status};
+use regard_server::{
+    Answers, KeyPart, Page, Taken, caller_of, command, ingest, keyless, page, status,
+};
 use regard_types::{
     Caller, Clock, Currency, Fault, IdKey, Micros, Money, RecordId, SourceKey, new_record_id,
 };
@@ -16,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::app::{self, View};
 use super::batch::Outcome;
 use super::domain::{NewOrder, Terms};
-use crate::core::{Core, Faults, read, refused};
+use crate::core::{Core, Faults, read};
 use crate::refund::{self, NewRefund, Refund};
 use crate::tenant::Known;
 
@@ -57,10 +58,7 @@ impl Reader {
         let order = wire::required("order", wire)?;
         let mut faults = Faults::default();
         if keyed && order.key.is_none() {
-            faults.add(Fault::invalid(
-                "order.key",
-                "is required in bulk, so that the row can be sent again",
-            ));
+            faults.add(keyless("order.key"));
         }
         let customer = faults.keep(Named::customer("order.customer", order.customer.as_ref()));
         let time = faults.keep(time("order.order_time", order.order_time.as_ref()));
@@ -388,26 +386,10 @@ async fn take(
 ) -> Result<pb::IngestOrdersResponse, Fault> {
     let known = core.tenants.of(&core.db, &caller).await?;
     let reader = Reader::new(&core, &known);
-    let mut result = common::BatchResult {
-        batch: number,
-        ..common::BatchResult::default()
-    };
-    let mut rows = Vec::with_capacity(batch.rows.len());
-    for (index, row) in batch.rows.iter().enumerate() {
-        let read = reader.order(row.order.as_ref(), row.revision, true);
-        if let Err(broken) = row.validate() {
-            result.rejected.push(refused(index, &broken, read.err()));
-            rows.push(None);
-            continue;
-        }
-        match read {
-            Ok(row) => rows.push(Some(row)),
-            Err(fault) => {
-                result.rejected.push(wire::rejected(index, &fault));
-                rows.push(None);
-            }
-        }
-    }
+    let mut taken = Taken::new(number);
+    let rows = taken.rows(&batch.rows, |row: &pb::OrderRow| {
+        reader.order(row.order.as_ref(), row.revision, true)
+    });
     let done = app::ingest(
         &core,
         &caller,
@@ -419,24 +401,14 @@ async fn take(
     .await?;
     for (index, outcome) in done.outcomes.iter().enumerate() {
         match outcome {
-            Outcome::Accepted(_) => result.accepted += 1,
-            Outcome::Unchanged(_) => result.unchanged += 1,
-            Outcome::Rejected(fault) => result.rejected.push(wire::rejected(index, fault)),
+            Outcome::Accepted(_) => taken.accepted(1),
+            Outcome::Unchanged(_) => taken.unchanged(1),
+            Outcome::Rejected(fault) => taken.rejected(index, fault),
             Outcome::Skipped => {}
         }
     }
-    result.rejected.sort_unstable_by_key(|row| row.index);
-    let rejected = result.rejected.len();
-    rows_came(
-        "orders",
-        result.accepted.into(),
-        result.unchanged.into(),
-        rejected,
-    );
-    wire::fit_rejected(&mut result.rejected);
-    result.change_token = done.token.map(|token| token.encode()).unwrap_or_default();
     Ok(pb::IngestOrdersResponse {
-        result: Some(result),
+        result: Some(taken.done("orders", done.token)),
     })
 }
 

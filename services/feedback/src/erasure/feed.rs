@@ -3,39 +3,21 @@
 use async_trait::async_trait;
 use prost::Message as _;
 use regard_database::feed::ChangeRow;
-use regard_database::feed::snapshot::{Key, Source};
+use regard_database::feed::snapshot::{Key, Source, pair_key, read_pair};
 use regard_database::{StoreError, Tx, Value};
-use regard_erasure::{Pair, to_wire};
-use regard_proto::common::v1::{ErasureMeasures, FeedCursor};
+use regard_erasure::{KIND, Pair};
+use regard_proto::common::v1::FeedCursor;
 use regard_proto::feedback::v1::{Measures, measures::Record};
 use regard_types::{Micros, RecordId, TenantId, Uuid};
 
-/// The kind in the feed.
-pub(super) const KIND: &str = "erasure";
-/// Records of one change: a change must fit into a message beside others.
-const RECORDS: usize = 5_000;
-
 /// What the feed tells of an erasure, in as many parts as its records need.
 pub(super) fn parts(customers: &[Pair], records: &[Pair], heads: &[FeedCursor]) -> Vec<Vec<u8>> {
-    let mut chunks: Vec<&[Pair]> = records.chunks(RECORDS).collect();
-    if chunks.is_empty() {
-        chunks.push(&[]);
-    }
-    let parts = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-    let one = |(part, records): (u32, &[Pair])| {
-        let erasure = ErasureMeasures {
-            part,
-            parts,
-            customers: to_wire(customers),
-            records: to_wire(records),
-            heads: heads.to_vec(),
-        };
-        Measures {
-            record: Some(Record::Erasure(erasure)),
-        }
-        .encode_to_vec()
+    let told = |erasure| {
+        let record = Some(Record::Erasure(erasure));
+        Measures { record }.encode_to_vec()
     };
-    (1..).zip(chunks).map(one).collect()
+    let parts = regard_erasure::parts(customers, records, heads);
+    parts.into_iter().map(told).collect()
 }
 
 /// The erasures that were done here. Who reads a snapshot finds no old id in it, but must know that they were done.
@@ -58,7 +40,7 @@ impl Source for Erasures {
             tests.push("tenant = $2".to_owned());
         }
         if let Some(after) = after {
-            let (tenant, id) = read_key(after)?;
+            let (tenant, id) = read_pair(after)?;
             let n = values.len() + 1;
             values.extend([tenant.into(), id.into()]);
             tests.push(format!("(tenant, erasure) > (${n}, ${})", n + 1));
@@ -85,20 +67,8 @@ impl Source for Erasures {
                 measures: parts(&[], &[], &[]).pop().unwrap_or_default(),
                 trace: None,
             };
-            let key: [&[u8]; 2] = [tenant.0.as_bytes(), id.as_bytes()];
-            out.push((key.concat(), change));
+            out.push((pair_key(tenant, id), change));
         }
         Ok(out)
     }
-}
-
-fn read_key(key: &Key) -> Result<(Uuid, Uuid), StoreError> {
-    let read = || {
-        let (tenant, id) = key.split_first_chunk::<16>()?;
-        Some((
-            Uuid::from_bytes(*tenant),
-            Uuid::from_bytes(id.try_into().ok()?),
-        ))
-    };
-    read().ok_or_else(|| StoreError::corrupt("a resume token with a key that is none"))
 }

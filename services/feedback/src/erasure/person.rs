@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use regard_database::history::Kept;
 use regard_database::{Change, ColumnData, Database, StoreError, System, Tx};
-use regard_erasure::{Counts, Feeds, Pair, bury, fresh, note};
+use regard_erasure::{Counts, Feeds, KIND, Pair, bury, fresh, note};
 use regard_types::{Fault, IdKey, RecordId, TenantId, Uuid};
 
-use super::feed::{KIND, parts};
+use super::feed::parts;
 use super::store::heads;
 use crate::{complaint, feedback_item, response};
 

@@ -1,14 +1,12 @@
 //! Responses on the wire.
 
-use regard_proto::Validate as _;
 use regard_proto::common::v1 as common;
 use regard_proto::feedback::v1 as pb;
 use regard_proto::feedback::v1::response_service_server::ResponseService;
 use regard_server::wire::{
-    Named, channel, etag, fit_rejected, micros, rejected, rejected_fields, required, source_key,
-    timestamp, to_channel, to_source_key,
+    Named, channel, etag, micros, required, source_key, timestamp, to_channel, to_source_key,
 };
-use regard_server::{Answers, MAX_VIOLATIONS, caller, command, ingest, rows_came, status};
+use regard_server::{Answers, Taken, caller, command, ingest, keyless, status};
 use regard_types::{Caller, Fault, IdKey};
 use tonic::{Request, Status, Streaming};
 
@@ -97,32 +95,12 @@ pub(crate) fn to_response(response: Response) -> pb::Response {
     }
 }
 
-/// A row that keeps the contract, or what it breaks.
-fn row(
-    ids: &IdKey,
-    index: usize,
-    row: &pb::ResponseRow,
-) -> Result<NewResponse, common::RejectedRow> {
-    let keyless = row
-        .response
-        .as_ref()
-        .is_some_and(|response| response.key.is_none());
-    let no_key = || common::FieldViolation {
-        field: "response.key".to_owned(),
-        description: "is required in bulk, so that the row can be sent again".to_owned(),
-    };
-    if let Err(broken) = row.validate() {
-        let mut refused = rejected_fields(index, &broken);
-        if keyless && refused.violations.len() < MAX_VIOLATIONS {
-            refused.violations.push(no_key());
-        }
-        return Err(refused);
+fn row(ids: &IdKey, row: &pb::ResponseRow) -> Result<NewResponse, Fault> {
+    let response = row.response.as_ref();
+    if response.is_some_and(|response| response.key.is_none()) {
+        return Err(keyless("response.key"));
     }
-    if keyless {
-        let common::FieldViolation { field, description } = no_key();
-        return Err(rejected(index, &Fault::invalid(field, description)));
-    }
-    new_response(ids, row.response.as_ref(), row.revision).map_err(|fault| rejected(index, &fault))
+    new_response(ids, response, row.revision)
 }
 
 async fn take(
@@ -132,32 +110,20 @@ async fn take(
     batch: pb::IngestResponsesRequest,
 ) -> Result<pb::IngestResponsesResponse, Fault> {
     let ids = responses.ids(caller);
-    let mut good = Vec::with_capacity(batch.rows.len());
-    let mut refused = Vec::new();
-    for (index, sent) in batch.rows.iter().enumerate() {
-        match row(&ids, index, sent) {
-            Ok(new) => good.push((index, new)),
-            Err(bad) => refused.push(bad),
-        }
-    }
+    let mut taken = Taken::new(number);
+    let rows = taken.rows(&batch.rows, |sent| row(&ids, sent));
+    let rows = rows.into_iter().enumerate();
+    let good: Vec<_> = rows
+        .filter_map(|(index, row)| Some((index, row?)))
+        .collect();
     let done = responses.ingest(caller, batch.validate_only, &good).await?;
-    refused.extend(
-        done.rejected
-            .iter()
-            .map(|(index, fault)| rejected(*index, fault)),
-    );
-    refused.sort_by_key(|row| row.index);
-    let (accepted, unchanged) = (done.accepted.into(), done.unchanged.into());
-    rows_came("responses", accepted, unchanged, refused.len());
-    fit_rejected(&mut refused);
+    taken.accepted(done.accepted);
+    taken.unchanged(done.unchanged);
+    for (index, fault) in &done.rejected {
+        taken.rejected(*index, fault);
+    }
     Ok(pb::IngestResponsesResponse {
-        result: Some(common::BatchResult {
-            batch: number,
-            accepted: done.accepted,
-            unchanged: done.unchanged,
-            rejected: refused,
-            change_token: done.token.unwrap_or_default().encode(),
-        }),
+        result: Some(taken.done("responses", done.token)),
     })
 }
 

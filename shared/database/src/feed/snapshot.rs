@@ -18,6 +18,26 @@ use crate::tx::Tx;
 /// A place in a source: whatever its store understands as "after this row".
 pub type Key = Vec<u8>;
 
+/// The key of a row that a tenant and an id name: 16 and 16 bytes.
+#[must_use]
+pub fn pair_key(tenant: TenantId, id: Uuid) -> Key {
+    [*tenant.0.as_bytes(), *id.as_bytes()].concat()
+}
+
+/// The tenant and the id of [`pair_key`].
+///
+/// # Errors
+/// [`StoreError::Corrupt`] for another key.
+pub fn read_pair(key: &Key) -> Result<(Uuid, Uuid), StoreError> {
+    let parts = || {
+        let (tenant, id) = key.split_first_chunk::<16>()?;
+        let id = Uuid::from_bytes(id.try_into().ok()?);
+        Some((Uuid::from_bytes(*tenant), id))
+    };
+    // Callers pass tokens on as they came: another key is no row of ours.
+    parts().ok_or_else(|| StoreError::corrupt("a resume token with a key that is none"))
+}
+
 /// Rows of one table as changes, in the order of a key that never changes.
 #[async_trait::async_trait]
 pub trait Source: Send + Sync {
