@@ -12,11 +12,15 @@ async fn each_store_is_fresh(store: TestStore) -> Result<(), sqlx::Error> {
     let other = store.another().await;
     assert_ne!(store.url, other.url);
     if store.engine == Engine::Postgres {
-        for url in [&store.url, &other.url] {
-            let mut connection = sqlx::PgConnection::connect(url).await?;
-            sqlx::query("CREATE TABLE t (a int)")
+        for store in [&store, &other] {
+            let mut owner = sqlx::PgConnection::connect(&store.migrate_url).await?;
+            let table = "CREATE TABLE t (a int)";
+            sqlx::query(table).execute(&mut owner).await?;
+            let mut connection = sqlx::PgConnection::connect(&store.url).await?;
+            let refused = sqlx::query("CREATE TABLE u (a int)")
                 .execute(&mut connection)
-                .await?;
+                .await;
+            assert!(refused.is_err(), "the service's role makes no tables");
             let superuser: String = sqlx::query_scalar("SELECT current_setting('is_superuser')")
                 .fetch_one(&mut connection)
                 .await?;
