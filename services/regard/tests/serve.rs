@@ -283,6 +283,22 @@ fn health_is_told() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(ok(&scoring).trim(), "SERVING");
+    // What it keeps is its owner's alone: the folder, the secrets, the stores and their logs.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let data = dir.path().join("data");
+        let mut kept: Vec<_> = std::fs::read_dir(&data)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        assert!(kept.iter().any(|path| path.ends_with("customer.db-wal")));
+        kept.push(data);
+        for path in kept {
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{} {mode:o}", path.display());
+        }
+    }
     let (code, message) = fails(&["health", "--service", "nobody", "--server", &at]);
     assert!(code == 1 && message.contains("nobody"), "{message}");
     served.stop();
@@ -333,6 +349,10 @@ fn what_must_not_be_served_is_refused() {
         "0.0.0.0:0",
     ]);
     assert!(message.contains("the demo's keys"), "{message}");
+    // One flag names one risk, with --demo too.
+    let demo = ["--demo", "--insecure-allow-default"];
+    let (_, message) = fails(&[&serve[..], &demo[..]].concat());
+    assert!(message.contains("--insecure-plaintext"), "{message}");
     let (_, message) = fails(&["serve", "scoring", "--data", &folder]);
     assert!(message.contains("secrets.id_secret"), "{message}");
     let (_, message) = fails(&["serve", "scoring", "--data", &folder, "--set", SECRET]);

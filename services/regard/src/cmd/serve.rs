@@ -1,6 +1,7 @@
 //! `regard serve`: the services, until a signal stops them.
 
 use std::io::{Write as _, stdout};
+use std::time::Duration;
 
 use clap::Args;
 use regard_server::{
@@ -10,6 +11,9 @@ use regard_server::{
 use super::config::SettingsArgs;
 use crate::settings::{self, Settings};
 use crate::suite::{Start, Suite, Which, runtime};
+
+/// How long work that cannot be interrupted, such as a model that is fitted, is waited for in the end.
+const LEFT: Duration = Duration::from_secs(1);
 
 /// Arguments of `regard serve`.
 #[derive(Debug, Args)]
@@ -55,31 +59,52 @@ impl Serve {
         };
         services.sort_unstable();
         services.dedup();
-        runtime()?.block_on(Box::pin(async {
+        to_the_end(runtime()?, async {
             telemetry.start();
-            let served = self.serve(settings, &services).await;
+            let served = tokio::select! {
+                served = self.serve(settings, &services) => served,
+                () = twice() => Ok(()),
+            };
             telemetry.stop().await;
             served
-        }))
+        })
     }
 
     async fn serve(&self, settings: Settings, services: &[Which]) -> anyhow::Result<()> {
-        if self.demo {
-            let (data, insecure) = (self.data_dir.as_deref(), self.insecure_allow_default);
-            return Box::pin(crate::demo::serve(settings, data, insecure)).await;
-        }
-        let suite = Suite::start(Start {
+        let start = Start {
             settings: &settings,
             services,
             insecure_default: self.insecure_allow_default,
             insecure_plaintext: self.insecure_plaintext,
-        })
-        .await?;
+        };
+        if self.demo {
+            let data = self.data_dir.as_deref();
+            return Box::pin(crate::demo::serve(start, data)).await;
+        }
+        // From the first moment on: a start may wait long for its store.
+        let mut stop = std::pin::pin!(stop_signal());
+        let suite = tokio::select! {
+            suite = Box::pin(Suite::start(start)) => suite?,
+            () = &mut stop => return Ok(()),
+        };
         announce(&suite, services)?;
-        stop_signal().await;
+        stop.await;
         suite.stop().await;
         Ok(())
     }
+}
+
+/// A second signal: whoever sends it does not want to wait.
+async fn twice() {
+    stop_signal().await;
+    stop_signal().await;
+}
+
+/// Runs the work, and ends in bounded time after it, whatever else the runtime still does.
+fn to_the_end<T>(runtime: tokio::runtime::Runtime, work: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(Box::pin(work));
+    runtime.shutdown_timeout(LEFT);
+    done
 }
 
 fn announce(suite: &Suite, services: &[Which]) -> anyhow::Result<()> {
@@ -131,4 +156,25 @@ fn start_telemetry(settings: &Settings) -> anyhow::Result<Telemetry> {
         timeout_ms: given.timeout_ms,
     };
     Ok(init_telemetry((&logs, "log"), (&telemetry, "telemetry"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn work_that_cannot_be_interrupted_holds_up_no_end() {
+        let began = Instant::now();
+        let done = to_the_end(runtime().unwrap(), async {
+            tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_secs(30)));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            7
+        });
+        assert_eq!(done, 7);
+        assert!(began.elapsed() < Duration::from_secs(15));
+    }
 }

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 pub use print::print;
 pub use report::Report;
 
-use crate::settings::Settings;
+use crate::suite::Start;
 use shop::{Shop, first_day, last_day};
 use stage::{Stage, data_folder};
 
@@ -43,7 +43,7 @@ const GAMMA_GAMMA: (&str, &[(&str, f64)]) = (
 pub async fn run(folder: &Path, data: Option<&Path>) -> anyhow::Result<Report> {
     let data = data_folder(data)?;
     say("starting three services on SQLite");
-    let stage = Stage::open(stage::settings(folder)?, false).await?;
+    let stage = Stage::open(stage::settings(folder)?, (false, false)).await?;
     let report = Box::pin(show(&stage, &data, folder)).await;
     stage.suite.stop().await;
     say("");
@@ -104,16 +104,17 @@ async fn show(stage: &Stage, data: &Path, scratch: &Path) -> anyhow::Result<Repo
 ///
 /// # Errors
 /// As [`run`]; the address cannot be taken, or is one that other machines reach.
-pub async fn serve(settings: Settings, data: Option<&Path>, insecure: bool) -> anyhow::Result<()> {
+pub async fn serve(start: Start<'_>, data: Option<&Path>) -> anyhow::Result<()> {
     let data = data_folder(data)?;
     let scratch = tempfile::tempdir().context("cannot make a folder for the demo")?;
-    let mut settings = settings;
+    let mut settings = start.settings.clone();
     // The demo's data must not get among one's own: they get a folder of their own inside.
     settings.data.folder = if settings.data.folder == Path::new("regard-data") {
         scratch.path().join("data")
     } else {
         settings.data.folder
     };
+    let insecure = (start.insecure_default, start.insecure_plaintext);
     let stage = Stage::open(settings, insecure).await?;
     let shop = Shop::open(&stage, &data)?;
     say("importing purchases");

@@ -39,8 +39,9 @@ pub fn settings(folder: &Path) -> anyhow::Result<Settings> {
 }
 
 impl Stage {
-    /// Starts the suite with the demo's keys.
-    pub async fn open(mut settings: Settings, insecure: bool) -> anyhow::Result<Self> {
+    /// Starts the suite with the demo's keys; `insecure`: whether callers whom everybody can be may come from other
+    /// machines, and whether they may come without TLS.
+    pub async fn open(mut settings: Settings, insecure: (bool, bool)) -> anyhow::Result<Self> {
         let key = |key: &str, tenant: &str, all_tenants| Key {
             key: Secret::new(key),
             key_file: None,
@@ -56,7 +57,7 @@ impl Stage {
             .parse::<std::net::SocketAddr>()
             .is_ok_and(|address| !address.ip().is_loopback());
         anyhow::ensure!(
-            insecure || !known_keys,
+            insecure.0 || !known_keys,
             "server.listen is {}, which other machines reach, and everybody knows the demo's keys: listen on 127.0.0.1, or add \
              --insecure-allow-default",
             settings.server.listen
@@ -71,8 +72,8 @@ impl Stage {
         let start = Start {
             settings: &settings,
             services: &Which::ALL,
-            insecure_default: insecure,
-            insecure_plaintext: insecure,
+            insecure_default: insecure.0,
+            insecure_plaintext: insecure.1,
         };
         let suite = Suite::start(start).await?;
         Ok(Self {
