@@ -149,6 +149,12 @@ pub(super) fn together(settings: &Settings) -> Result<(), (&'static str, String)
             "secrets.id_secret is set too; keep one of them".to_owned(),
         ));
     }
+    if settings.cache.redis_url.is_set() && !settings.cache.redis_url_file.is_empty() {
+        return Err((
+            "cache.redis_url_file",
+            "cache.redis_url is set too; keep one of them".to_owned(),
+        ));
+    }
     let secrets = &settings.secrets;
     let masters = [
         secrets.master_key.is_set(),

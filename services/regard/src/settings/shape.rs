@@ -47,6 +47,7 @@ pub struct Server {
     pub drain_grace_ms: u64,
     pub hand_back_ms: u64,
     pub ready_ms: u64,
+    pub reflection: bool,
     pub tls: regard_server::TlsSettings,
 }
 
@@ -209,6 +210,7 @@ pub struct Scoring {
 #[serde(deny_unknown_fields)]
 pub struct Cache {
     pub redis_url: Secret,
+    pub redis_url_file: String,
     pub capacity_bytes: u64,
     pub ttl_ms: u64,
     pub answer_ms: u64,

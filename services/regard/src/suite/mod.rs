@@ -130,8 +130,9 @@ fn server_settings(settings: &Settings) -> anyhow::Result<ServerSettings> {
         tls: server.tls.clone(),
         hand_back_ms: server.hand_back_ms,
         ready_ms: server.ready_ms,
+        reflection: server.reflection,
         limits: LimitSettings {
-            redis_url: settings.cache.redis_url.reveal().to_owned(),
+            redis_url: secret::redis_url(settings)?,
             ..settings.limits.clone()
         },
         ..ServerSettings::default()

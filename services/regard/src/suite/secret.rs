@@ -35,6 +35,15 @@ pub(super) fn id_secret(settings: &Settings, services: &[Which]) -> anyhow::Resu
     kept(&settings.data.folder, FILE, IdSecret::parse_hex)
 }
 
+/// Where Redis is, with its password; empty: nowhere.
+pub(super) fn redis_url(settings: &Settings) -> anyhow::Result<String> {
+    let cache = &settings.cache;
+    if cache.redis_url_file.is_empty() {
+        return Ok(cache.redis_url.reveal().to_owned());
+    }
+    read_secret("cache.redis_url_file", Path::new(&cache.redis_url_file))
+}
+
 /// Whether this process runs the whole suite on stores in its data folder.
 pub(super) fn embedded(settings: &Settings, services: &[Which]) -> bool {
     let here = |which: &Which| !which.database(settings).url.is_set();
@@ -50,8 +59,7 @@ pub(super) fn kept<T, E>(
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("data.folder: cannot create {}", folder.display()))?;
+    data_folder(folder)?;
     let path = folder.join(file);
     loop {
         match fs::read_to_string(&path) {
@@ -69,6 +77,17 @@ where
             }
         }
     }
+}
+
+/// Makes the data folder where there is none, for its owner alone: what lies in it are secrets and customers.
+pub(super) fn data_folder(folder: &Path) -> anyhow::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(folder)
+        .with_context(|| format!("data.folder: cannot create {}", folder.display()))
 }
 
 fn make(folder: &Path, file: &str, path: &Path) -> anyhow::Result<()> {
@@ -114,6 +133,12 @@ mod tests {
         let first = again().unwrap().tenant_id("t");
         assert_eq!(again().unwrap().tenant_id("t"), first);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        #[cfg(unix)]
+        for path in [folder.clone(), folder.join(FILE)] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", path.display());
+        }
         fs::write(folder.join(FILE), "no secret").unwrap();
         let error = format!("{:#}", again().unwrap_err());
         assert!(

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use regard_client::Client;
 use regard_database::{DatabaseSettings, MasterKeys};
 use regard_scoring::follow::Source;
 use regard_server::{Pipe, Service, Shared};
 use regard_types::Service as Feed;
 
-use super::peer;
+use super::{peer, secret};
 use crate::settings::{Database, RowSecurity, Settings};
 
 /// A service of the suite.
@@ -63,8 +62,7 @@ pub async fn migrate(
 ) -> anyhow::Result<Vec<String>> {
     use regard_database::Database;
     let folder = &settings.data.folder;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("data.folder: cannot create {}", folder.display()))?;
+    secret::data_folder(folder)?;
     let database = database(which.database(settings), folder, which);
     let steps = match which {
         Which::Customer => regard_customer::schema_steps(),
@@ -86,12 +84,7 @@ pub(super) async fn open(
     pipe: &Pipe,
     master: Option<MasterKeys>,
 ) -> anyhow::Result<Vec<Service>> {
-    std::fs::create_dir_all(&settings.data.folder).with_context(|| {
-        format!(
-            "data.folder: cannot create {}",
-            settings.data.folder.display()
-        )
-    })?;
+    secret::data_folder(&settings.data.folder)?;
     let sources = if which.contains(&Which::Scoring) {
         vec![
             source(settings, which, Which::Customer, shared, pipe)?,
@@ -151,7 +144,7 @@ async fn one(
                     capacity: settings.cache.capacity_bytes,
                     answer: Duration::from_millis(settings.cache.answer_ms),
                 },
-                redis_url: settings.cache.redis_url.reveal().to_owned(),
+                redis_url: secret::redis_url(settings)?,
                 ready_lag: Duration::from_secs(settings.scoring.ready_lag_s),
             };
             Box::pin(regard_scoring::open(settings, shared, sources)).await?
