@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the databases and roles of Regard, once: for each service an owner, for migrations, and a role that works in the
-# owner's tables and owns nothing. Needs psql; the server and the administrator stand in PGHOST, PGPORT, PGUSER and
-# PGPASSWORD or PGPASSWORD_FILE; the passwords in the folder SECRETS (see secrets.sh).
+# Makes the databases and roles of Regard, once: for each service an owner, for migrations, a role that works in the owner's
+# tables and owns nothing, and the role that it takes for work over all tenants. Needs psql; the server and the administrator stand in PGHOST, PGPORT, PGUSER and
+# PGPASSWORD or PGPASSWORD_FILE; the passwords in the folder SECRETS (`roles` of secrets.sh).
 set -eu
 folder=${SECRETS:-/secrets}
 if [ -n "${PGPASSWORD_FILE:-}" ]; then
@@ -20,7 +20,7 @@ role() {
 }
 
 for service in customer feedback scoring; do
-  role "regard_${service}_owner" "password-$service-owner" "CREATEROLE"
+  role "regard_${service}_owner" "password-$service-owner" "NOCREATEROLE NOCREATEDB NOSUPERUSER NOBYPASSRLS"
   role "regard_$service" "password-$service" "NOINHERIT NOCREATEROLE NOCREATEDB NOSUPERUSER NOBYPASSRLS"
   # Work over all tenants: a role of its own, which the service's takes for one transaction.
   if [ -z "$(echo "SELECT 1 FROM pg_roles WHERE rolname = 'regard_${service}_system'" | sql --dbname postgres)" ]; then

@@ -1,15 +1,19 @@
 #!/bin/sh
-# Makes what an installation keeps secret, once, in the folder SECRETS: an authority with a certificate for each server, the
-# passwords of the database's roles, the secret from which ids follow, the key of personal data, and a key for callers.
+# Makes what an installation keeps secret, once, in the folder SECRETS: in `kept` an authority, the passwords of the database's
+# roles and of the cache, the secret from which ids follow, the key of personal data, and a key for callers; and beside it a
+# folder for each process with copies of what it alone needs, and no more: a hole in one gives nothing of the others away.
 # What is there stays: run again it adds what is missing, and certificates that end within 30 days are made anew.
-# Needs openssl. Everything is readable by UID (65532: Regard's user) alone; the database's key by DATABASE_UID.
+# Needs openssl. What Regard's processes get is readable by UID_OF_REGARD (65532) alone; what database and cache get, by
+# UID_OF_DATABASE and UID_OF_CACHE; `kept` and what makes the roles, by root.
 set -eu
 umask 077
 folder=${SECRETS:-/secrets}
 uid=${UID_OF_REGARD:-65532}
 database_uid=${UID_OF_DATABASE:-999}
+cache_uid=${UID_OF_CACHE:-999}
 days=${DAYS:-365}
-cd "$folder"
+mkdir -p "$folder/kept"
+cd "$folder/kept"
 
 random() { openssl rand -hex 32; }
 
@@ -29,6 +33,7 @@ for role in customer feedback scoring; do
   once "password-$role" random
   once "password-$role-owner" random
 done
+once password-cache random
 once shop-key random
 
 if [ ! -s ca.pem ]; then
@@ -55,23 +60,48 @@ certificate() {
 for name in customer feedback scoring; do
   certificate "$name" "DNS:$name,DNS:localhost,URI:regard://default/$name?role=service"
 done
-# Who makes tenants, keys and roles: `regard admin … --cert-file /secrets/operator.pem --cert-key-file /secrets/operator.key`.
+# Who makes tenants, keys and roles.
 certificate operator "URI:regard://default/operator?role=operator"
 certificate database "DNS:database,DNS:localhost"
+certificate cache "DNS:cache,DNS:localhost"
 
 # Passwords of the database in the form that its clients look up: host, port, database, role, password.
-: >pgpass.new
+login() { printf '*:*:*:%s:%s\n' "$1" "$(cat "$2")"; }
 for role in customer feedback scoring; do
-  printf '*:*:*:regard_%s:%s\n' "$role" "$(cat "password-$role")" >>pgpass.new
-  printf '*:*:*:regard_%s_owner:%s\n' "$role" "$(cat "password-$role-owner")" >>pgpass.new
+  login "regard_$role" "password-$role" >"pgpass-$role"
 done
-mv pgpass.new pgpass
+# The migrations are the owner's; the service's role is asked who it is.
+for role in customer feedback scoring; do
+  login "regard_${role}_owner" "password-$role-owner"
+  login "regard_$role" "password-$role"
+done >pgpass-owners
+printf 'requirepass %s\n' "$(cat password-cache)" >redis.conf
+printf 'rediss://:%s@cache:6379\n' "$(cat password-cache)" >redis-url
 
-if [ "$(id -u)" = 0 ]; then
-  chown "$uid:$uid" ./*
-  chown "$database_uid:$database_uid" database.key database.pem postgres-password
-  chown 0:0 ca.key
-fi
-chmod 0400 ./*
-chmod 0444 ca.pem ./*.pem
-chmod 0711 .
+# give WHO UID FILE[=NAME]…: copies for one process; each is replaced as a whole.
+give() {
+  to=$folder/$1
+  owner=$2
+  shift 2
+  mkdir -p "$to"
+  for file in "$@"; do
+    name=${file#*=}
+    cp "${file%%=*}" "$to/$name.new"
+    [ "$(id -u)" != 0 ] || chown "$owner:$owner" "$to/$name.new"
+    case $name in *.pem) chmod 0444 "$to/$name.new" ;; *) chmod 0400 "$to/$name.new" ;; esac
+    mv -f "$to/$name.new" "$to/$name"
+  done
+  chmod 0711 "$to"
+}
+
+for name in customer feedback; do
+  give "$name" "$uid" ca.pem "$name.pem" "$name.key" id-secret master-key shop-key redis-url "pgpass-$name=pgpass"
+done
+# It holds no personal data.
+give scoring "$uid" ca.pem scoring.pem scoring.key id-secret shop-key redis-url pgpass-scoring=pgpass
+give migrate "$uid" ca.pem pgpass-owners=pgpass
+give operator "$uid" ca.pem operator.pem operator.key
+give database "$database_uid" database.pem database.key postgres-password
+give cache "$cache_uid" ca.pem cache.pem cache.key redis.conf password-cache=password
+give roles 0 ca.pem postgres-password \
+  password-customer password-customer-owner password-feedback password-feedback-owner password-scoring password-scoring-owner

@@ -22,7 +22,7 @@ TOP = {"name", "services", "networks", "volumes", "configs"}
 SERVICE = {
     "image", "build", "user", "command", "entrypoint", "environment", "networks", "network_mode", "configs", "volumes", "tmpfs",
     "depends_on", "deploy", "ports", "healthcheck", "stop_grace_period", "restart", "read_only", "cap_drop", "cap_add",
-    "security_opt", "logging", "shm_size",
+    "security_opt", "logging", "shm_size", "profiles",
 }
 HEALTHCHECK = {"test", "interval", "timeout", "retries", "start_period"}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
@@ -47,7 +47,8 @@ for name, config in document["configs"].items():
     expect(os.path.isfile(os.path.join(folder, config["file"])), f"config {name}: {config['file']} is missing")
 
 ours = {name for name, service in services.items() if "build" in service}
-expect(ours == {"customer", "feedback", "scoring"}, f"services of the suite: {ours}")
+SUITE = {"customer", "feedback", "scoring"}
+expect(ours == SUITE | {"migrate", "operator"}, f"services of the suite: {ours}")
 published = []
 for name, service in services.items():
     expect(set(service) <= SERVICE, f"{name}: unknown keys: {set(service) - SERVICE}")
@@ -82,15 +83,21 @@ for name, service in services.items():
         expect(not secret or variable.endswith("_FILE"), f"{name}: {variable} is a secret in the environment")
         if variable.endswith("_FILE"):
             expect(str(value).startswith("/secrets/"), f"{name}: {variable}={value}")
+    # What is secret to one is nobody else's; only what makes them sees all.
+    mounted = [volume.split(":") for volume in listed(service.get("volumes")) if "/secrets" in volume]
+    if name != "secrets":
+        expect(mounted == [[f"secrets-{name}", "/secrets", "ro"]], f"{name}: secrets {mounted}")
     published += [(name, port) for port in listed(service.get("ports"))]
     if name in ours:
         expect(service["user"] == "65532:65532", f"{name}: user {service['user']}")
+    if name in SUITE:
         expect("healthcheck" in service and service["healthcheck"]["test"][-1] == name, f"{name}: healthcheck")
         expect(service["command"] == ["serve", name], f"{name}: command {service['command']}")
         expect(service["environment"]["REGARD_SERVER__TLS__CERT_FILE"] == f"/secrets/{name}.pem", f"{name}: certificate")
+        expect("outside" in service["networks"], f"{name}: not reached from outside")
     else:
         expect("outside" not in listed(service.get("networks")), f"{name}: reached from outside")
-expect({name for name, _ in published} == ours, f"published: {published}")
+expect({name for name, _ in published} == SUITE, f"published: {published}")
 expect(all(port.startswith("127.0.0.1:") for _, port in published), f"published to other machines: {published}")
 expect(len({port.split(":")[1] for _, port in published}) == len(published), f"published twice: {published}")
 expect(document["networks"]["inside"]["internal"] is True, "the inner network reaches outside")
