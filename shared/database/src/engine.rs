@@ -1,5 +1,6 @@
 //! The two engines, their pools, and how a transaction begins and ends on each.
 
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +48,9 @@ pub(crate) enum Pools {
 pub(crate) struct Open<DB: Driver> {
     pub conn: PoolConnection<DB>,
     open: bool,
+    /// A statement outside of a transaction is under way: dropped now, the connection is closed, or its place in the pool
+    /// would wait for the statement's end. The server stops it when it finds that nobody is there.
+    pub busy: bool,
     /// Told when it was dropped before its end: SQLite's statement stops then.
     gone: Arc<AtomicBool>,
 }
@@ -105,6 +109,7 @@ where
             (Some(conn), None) => Ok(Self {
                 conn,
                 open: true,
+                busy: false,
                 gone: Arc::default(),
             }),
             (None, None) => Err(sqlx::Error::PoolClosed),
@@ -128,6 +133,7 @@ impl<DB: Driver> Open<DB> {
         Ok(Self {
             conn,
             open: false,
+            busy: false,
             gone: Arc::default(),
         })
     }
@@ -145,6 +151,8 @@ impl<DB: Driver> Drop for Open<DB> {
             self.gone.store(true, Ordering::Relaxed);
             // queued here, run when the connection goes back to its pool
             DB::TransactionManager::start_rollback(&mut self.conn);
+        } else if self.busy {
+            self.conn.close_on_drop();
         }
     }
 }
@@ -244,6 +252,7 @@ impl Pools {
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16384")
             .disable_statement_logging();
+        make_private(options.get_filename());
         let writer = pool::<Sqlite>(settings, 1)
             .connect_with(options.clone())
             .await?;
@@ -338,6 +347,15 @@ impl View {
     }
 }
 
+/// A new SQLite file is for its owner alone; the log beside it takes over its rights. What cannot be made SQLite tells itself.
+fn make_private(file: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(file);
+}
+
 fn pool<DB: Driver>(settings: &DatabaseSettings, size: u32) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(size)
@@ -347,6 +365,9 @@ fn pool<DB: Driver>(settings: &DatabaseSettings, size: u32) -> PoolOptions<DB> {
         .idle_timeout(None)
         .max_lifetime(None)
 }
+
+/// How often PostgreSQL looks whether the client of a running statement is there still, milliseconds (version 14 and later).
+const LOOK_FOR_US: &str = "500";
 
 pub(crate) fn postgres_options(
     settings: &DatabaseSettings,
@@ -359,5 +380,8 @@ pub(crate) fn postgres_options(
         return Ok(options);
     }
     let timeout = settings.statement_timeout_ms.to_string();
-    Ok(options.options([("statement_timeout", timeout.as_str())]))
+    Ok(options.options([
+        ("statement_timeout", timeout.as_str()),
+        ("client_connection_check_interval", LOOK_FOR_US),
+    ]))
 }

@@ -115,6 +115,7 @@ fn classify(error: &sqlx::Error) -> Class {
     match error {
         sqlx::Error::RowNotFound => Class::Missing,
         sqlx::Error::PoolTimedOut => Class::Busy,
+        error if crate::tx::is_overdue(error) => Class::Late,
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::PoolClosed

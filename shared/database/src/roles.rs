@@ -1,6 +1,6 @@
 //! PostgreSQL: who may do what. The owner (`migrate_url`) makes tables; the service's role (`url`) works in them, owns
 //! nothing and sees one tenant's rows; the service's own jobs become the system role (`<service role>_system`, which
-//! cannot log in) for one transaction. Row-level security is the second wall: a query that forgot its tenant, or a door
+//! cannot log in) for one transaction. The owner's schema steps see every row. Row-level security is the second wall: a query that forgot its tenant, or a door
 //! that set another, finds nothing.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult, Statement};
@@ -10,6 +10,10 @@ use crate::row::Row;
 
 /// The tenant that a transaction acts in; none set means none matches.
 const TENANT: &str = "tenant = nullif(current_setting('regard.tenant', true), '')::uuid";
+
+/// [`TENANT`] as the server tells it.
+const READ_BACK: &str =
+    "(tenant = (NULLIF(current_setting('regard.tenant'::text, true), ''::text))::uuid)";
 
 /// The role that a service's own transactions take.
 pub(crate) fn system_role(service: &str) -> String {
@@ -40,11 +44,15 @@ fn tables(system: &str) -> String {
          EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped), \
          c.relrowsecurity AND c.relforcerowsecurity, c.relrowsecurity, \
          (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd = '*' AND \
-          (p.polname = 'tenant' AND p.polroles = '{{0}}' OR p.polname = 'system' AND p.polroles = \
-           (SELECT array_agg(r.oid) FROM pg_roles r WHERE r.rolname = {}))) = 2 AND \
-         (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive) = 2 \
+          p.polwithcheck IS NULL AND \
+          (p.polname = 'tenant' AND p.polroles = '{{0}}' AND pg_get_expr(p.polqual, p.polrelid) = {} OR \
+           p.polname = 'owner' AND pg_get_expr(p.polqual, p.polrelid) = 'true' AND p.polroles = ARRAY[c.relowner] OR \
+           p.polname = 'system' AND pg_get_expr(p.polqual, p.polrelid) = 'true' AND p.polroles = \
+           (SELECT array_agg(r.oid) FROM pg_roles r WHERE r.rolname = {}))) = 3 AND \
+         (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive) = 3 \
          FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') \
          AND pg_has_role(c.relowner, 'USAGE') ORDER BY 1",
+        literal(READ_BACK),
         literal(system)
     )
 }
@@ -94,7 +102,10 @@ pub(crate) async fn arrange(
                     statements.extend([
                         format!("DROP POLICY IF EXISTS tenant ON {name}"),
                         format!("DROP POLICY IF EXISTS system ON {name}"),
+                        format!("DROP POLICY IF EXISTS owner ON {name}"),
                         format!("CREATE POLICY tenant ON {name} USING ({TENANT})"),
+                        // schema steps move rows of every tenant, or would silently move none
+                        format!("CREATE POLICY owner ON {name} TO CURRENT_USER USING (true)"),
                         format!(
                             "CREATE POLICY system ON {name} TO {} USING (true)",
                             quoted(&system)

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, Value,
@@ -38,9 +39,10 @@ pub struct Tx {
     apart: Option<Apart>,
 }
 
-/// Statements apart: in whose tenant, and where another connection is if this one has died.
+/// Statements apart: in whose tenant, until when, and where another connection is if this one has died.
 struct Apart {
     tenant: Option<String>,
+    until: Option<Instant>,
     pool: sqlx::Pool<Postgres>,
 }
 
@@ -99,12 +101,17 @@ impl Tx {
     pub(crate) async fn apart(
         pool: &sqlx::Pool<Postgres>,
         tenant: Option<String>,
+        until: Option<Instant>,
         hazard: Hazard,
     ) -> Result<Self, StoreError> {
         let open = Open::<Postgres>::idle(pool).await?;
         let pool = pool.clone();
         Ok(Self {
-            apart: Some(Apart { tenant, pool }),
+            apart: Some(Apart {
+                tenant,
+                until,
+                pool,
+            }),
             ..Self::postgres(open, false, hazard)
         })
     }
@@ -137,7 +144,8 @@ impl Tx {
         let Some(apart) = &self.apart else {
             return false;
         };
-        if !died(error) || *tries > apart.pool.options().get_max_connections() {
+        if !died(error) || is_overdue(error) || *tries > apart.pool.options().get_max_connections()
+        {
             return false;
         }
         *tries += 1;
@@ -147,6 +155,19 @@ impl Tx {
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Apart, a statement is waited for until its time is over; in a transaction the server knows the time.
+    async fn in_time<T>(
+        &self,
+        statement: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        match self.apart.as_ref().and_then(|apart| apart.until) {
+            None => statement.await,
+            Some(until) => tokio::time::timeout_at(until.into(), statement)
+                .await
+                .unwrap_or_else(|_| Err(overdue())),
         }
     }
 
@@ -206,10 +227,10 @@ impl Tx {
                 loop {
                     let now = self.given(&mut values);
                     let query = sqlx::query_with::<Postgres, _>(sql.clone(), now);
-                    let done = query
-                        .persistent(self.persistent)
-                        .fetch_all(&mut *open.conn)
-                        .await;
+                    let query = query.persistent(self.persistent);
+                    open.busy = self.apart.is_some();
+                    let done = self.in_time(query.fetch_all(&mut *open.conn)).await;
+                    open.busy = stays_busy(&done);
                     match done {
                         Err(error) if self.another(&error, &mut tries, open).await => {}
                         done => break done.map(|rows| rows.into_iter().map(Into::into).collect()),
@@ -239,10 +260,10 @@ impl Tx {
                 loop {
                     let now = self.given(&mut values);
                     let query = sqlx::query_with::<Postgres, _>(sql.clone(), now);
-                    let done = query
-                        .persistent(self.persistent)
-                        .fetch_optional(&mut *open.conn)
-                        .await;
+                    let query = query.persistent(self.persistent);
+                    open.busy = self.apart.is_some();
+                    let done = self.in_time(query.fetch_optional(&mut *open.conn)).await;
+                    open.busy = stays_busy(&done);
                     match done {
                         Err(error) if self.another(&error, &mut tries, open).await => {}
                         done => break done.map(|row| row.map(Into::into)),
@@ -271,7 +292,9 @@ impl Tx {
                 query.execute(&mut *open.conn).await.map(Into::into)
             }
         };
-        self.note(result)
+        let done: ExecResult = self.note(result)?;
+        self.touched(done.rows_affected());
+        Ok(done)
     }
 
     /// All rows of a statement with places `$1`, `$2`, … (the same text on both engines).
@@ -313,7 +336,7 @@ impl Tx {
         values: Vec<Value>,
     ) -> Result<u64, StoreError> {
         let done = self.exec(self.text(sql.into()), Values(values)).await?;
-        Ok(self.touched(done.rows_affected()))
+        Ok(done.rows_affected())
     }
 
     /// All rows of a statement over many ids: `{in}` in the text stands for the test against them, as in
@@ -368,10 +391,10 @@ impl Tx {
                         sqlx::Arguments::add(&mut args, tenant).map_err(StoreError::Corrupt)?;
                     }
                     let query = sqlx::query_with::<Postgres, _>(sql.clone(), args);
-                    let done = query
-                        .persistent(self.persistent)
-                        .fetch_all(&mut *open.conn)
-                        .await;
+                    let query = query.persistent(self.persistent);
+                    open.busy = self.apart.is_some();
+                    let done = self.in_time(query.fetch_all(&mut *open.conn)).await;
+                    open.busy = stays_busy(&done);
                     match done {
                         Err(error) if self.another(&error, &mut tries, open).await => {}
                         done => {
@@ -393,7 +416,8 @@ impl Tx {
         rows
     }
 
-    /// Whether rows were written by [`Tx::run`], [`Tx::run_in`] or a bulk form.
+    /// Whether rows were written by a statement that is executed or a bulk form; `UPDATE … RETURNING` that is fetched does
+    /// not count.
     pub(crate) fn wrote(&self) -> bool {
         self.wrote.load(Ordering::Relaxed)
     }
@@ -459,6 +483,21 @@ impl Tx {
     }
 }
 
+/// Nobody waits for the statement any more.
+fn overdue() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
+}
+
+/// Whether an error is [`overdue`].
+pub(crate) fn is_overdue(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// A statement that was given up runs on.
+fn stays_busy<T>(done: &Result<T, sqlx::Error>) -> bool {
+    done.as_ref().is_err_and(is_overdue)
+}
+
 /// `= ANY` reads a whole tenant by its index while a young table has no statistics; OFFSET 0 keeps the planner from
 /// turning the probes into such a join. Only a SELECT can be asked in this way.
 fn postgres_in(sql: &str, place: usize) -> String {
@@ -521,7 +560,7 @@ impl ConnectionTrait for Tx {
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
-        let result = match &mut *self.inner.lock().await {
+        let result: Result<ExecResult, _> = match &mut *self.inner.lock().await {
             Inner::Sqlite(open) => sqlx::Executor::execute(&mut *open.conn, sql)
                 .await
                 .map(Into::into),
@@ -529,7 +568,9 @@ impl ConnectionTrait for Tx {
                 .await
                 .map(Into::into),
         };
-        self.note(result).map_err(exec_error)
+        let done = self.note(result).map_err(exec_error)?;
+        self.touched(done.rows_affected());
+        Ok(done)
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {

@@ -12,6 +12,8 @@ use regard_types::*;
 
 on_both_engines!(
     a_read_stops_at_its_deadline,
+    a_glance_stops_at_its_deadline,
+    glances_that_are_dropped_give_their_places_back_at_once,
     a_write_stops_at_its_deadline,
     commands_after_it_are_not_touched,
 );
@@ -90,6 +92,57 @@ async fn a_read_stops_at_its_deadline(store: TestStore) {
         whole(&db).await;
     }
     db.ping().await.unwrap();
+    db.close().await;
+}
+
+async fn a_glance_stops_at_its_deadline(store: TestStore) {
+    let db = open(&store).await;
+    for round in 0..2 {
+        let read = db.glance(&late(Duration::from_millis(300))).await.unwrap();
+        let done = match round {
+            0 => read.fetch_one(endless(&db), vec![]).await.map(drop),
+            _ => read.fetch(endless(&db), vec![]).await.map(drop),
+        };
+        assert!(matches!(done, Err(StoreError::Late)), "{done:?}");
+        drop(read);
+        quiet(&db).await;
+        whole(&db).await;
+    }
+    db.close().await;
+}
+
+async fn glances_that_are_dropped_give_their_places_back_at_once(store: TestStore) {
+    let db = open_with(&DatabaseSettings {
+        max_connections: 2,
+        acquire_ms: 2_000,
+        ..settings(&store)
+    })
+    .await;
+    let me = late(Duration::from_secs(60));
+    for _ in 0..3 {
+        let work = async {
+            let read = db.glance(&me).await?;
+            read.fetch_one(endless(&db), vec![]).await
+        };
+        let both = futures::future::join(work, async {
+            let read = db.glance(&me).await?;
+            read.fetch_one(endless(&db), vec![]).await
+        });
+        let done = tokio::time::timeout(Duration::from_millis(100), both).await;
+        assert!(done.is_err(), "{done:?}");
+        // both places were taken
+        assert_eq!(count(&db, &caller("a"), "note").await, 0);
+    }
+    quiet(&db).await;
+    whole(&db).await;
+    // what has ended is kept for the next
+    let (before, _) = db.connections();
+    for _ in 0..10 {
+        let read = db.glance(&me).await.unwrap();
+        read.fetch_one("SELECT 1", vec![]).await.unwrap();
+    }
+    whole(&db).await;
+    assert!(db.connections().0 <= before.max(2));
     db.close().await;
 }
 

@@ -181,6 +181,19 @@ fn a_role_that_could_pass_the_wall_is_refused() {
         run("ALTER TABLE note FORCE ROW LEVEL SECURITY; DROP POLICY tenant ON note; CREATE POLICY tenant ON note FOR SELECT USING (true)").await;
         let why = refused(&fixed).await;
         assert!(why.contains("table note"), "{why}");
+        open(&store).await.close().await;
+        // a policy that lets all through, under the right name
+        for sql in [
+            "ALTER POLICY tenant ON note USING (true)",
+            "ALTER POLICY tenant ON note WITH CHECK (true)",
+            "ALTER POLICY system ON note USING (false)",
+        ] {
+            run(sql).await;
+            let why = refused(&fixed).await;
+            assert!(why.contains("table note"), "{sql}: {why}");
+            open(&store).await.close().await;
+            open_with(&fixed).await.close().await;
+        }
         // the migrations set it right
         open(&store).await.close().await;
         open_with(&fixed).await.close().await;
@@ -192,6 +205,27 @@ fn a_role_that_could_pass_the_wall_is_refused() {
         let why = refused(&off).await;
         assert!(why.contains("row_security is \"off\""), "{why}");
         admin.close().await;
+    });
+}
+
+#[test]
+fn a_schema_step_moves_rows_of_every_tenant() {
+    on_postgres(|store| async move {
+        let (a, b) = seeded(&store).await;
+        let mut steps = notes();
+        steps.push(Step::boxed("note_moved", |_| {
+            vec!["UPDATE note SET body = body || '!'".to_owned()]
+        }));
+        let settings = settings(&store);
+        let db = Database::open(&settings, Service::Customer, steps, Clock::System, SECRET).await;
+        let db = db.unwrap();
+        for (who, n) in [(&a, 3), (&b, 5)] {
+            let read = db.read(who).await.unwrap();
+            let sql = "SELECT count(*) FROM note WHERE body LIKE '%!'";
+            let row = read.fetch_one(sql, vec![]).await.unwrap().unwrap();
+            assert_eq!(row.get::<i64>(0).unwrap(), n);
+        }
+        db.close().await;
     });
 }
 

@@ -70,7 +70,7 @@ impl Database {
             View::Nobody if system.is_some() => Some(String::new()),
             _ => None,
         };
-        let tx = Tx::apart(pool, tenant, doors.hazard()).await?;
+        let tx = Tx::apart(pool, tenant, caller.deadline, doors.hazard()).await?;
         Ok(Read(wait.over(tx)))
     }
 

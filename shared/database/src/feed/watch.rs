@@ -278,11 +278,10 @@ impl Watcher {
         let to_nonce = match changes.last() {
             Some(last) if last.position == to => last.nonce,
             _ => self
-                .nonce(&tx, head, to)
+                .nonce(tx, head, to)
                 .await?
                 .ok_or_else(|| too_old(head.lane, to + 1))?,
         };
-        drop(tx);
         if let Some(lane) = self.lanes.get_mut(i) {
             (lane.position, lane.nonce, lane.told) = (to, to_nonce, Instant::now());
         }
@@ -299,10 +298,12 @@ impl Watcher {
     }
 
     /// The nonce at a position, which may be another tenant's: it tells nothing of it, and its change stays unread.
-    async fn nonce(&self, tx: &Tx, head: &Head, to: u64) -> Result<Option<u64>, StoreError> {
+    async fn nonce(&self, tx: Tx, head: &Head, to: u64) -> Result<Option<u64>, StoreError> {
         if self.tenant.is_none() || to == head.head || to == head.trimmed {
-            return nonce_at(tx, head, to).await;
+            return nonce_at(&tx, head, to).await;
         }
+        // never two connections at once: all could wait for their second
+        drop(tx);
         let tx = begin_read(&self.db.0.pools, View::Everyone).await?;
         nonce_at(&tx, head, to).await
     }
