@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use regard_database::{StoreError, Tx};
-use regard_server::privacy::{Field, Held, fields, versions};
-use regard_types::{Caller, CustomerId, Fault, Micros, RecordId, TenantId, Uuid};
+use regard_server::privacy::{Field, Held, fields};
+use regard_types::{Caller, CustomerId, Fault, Micros, RecordId, Uuid};
 
 use crate::core::Core;
 use crate::order::{Reader, View};
@@ -29,14 +29,8 @@ impl Held for Customers {
         "customer"
     }
 
-    async fn versions(
-        &self,
-        tx: &Tx,
-        tenant: TenantId,
-        customers: &[Uuid],
-    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let tables = ("customer", "customer_history", "id");
-        versions(tx, tenant, tables, customers).await
+    fn tables(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[("customer", "customer_history", "id")]
     }
 
     async fn read(
@@ -65,18 +59,11 @@ impl Held for Merges {
         "merge"
     }
 
-    async fn versions(
-        &self,
-        tx: &Tx,
-        tenant: TenantId,
-        customers: &[Uuid],
-    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let mut all = Vec::new();
-        for column in ["id", "into_id"] {
-            let tables = ("merge_edge", "merge_edge_history", column);
-            all.extend(versions(tx, tenant, tables, customers).await?);
-        }
-        Ok(all)
+    fn tables(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[
+            ("merge_edge", "merge_edge_history", "id"),
+            ("merge_edge", "merge_edge_history", "into_id"),
+        ]
     }
 
     /// The contract has no message of an edge with its evidence.
@@ -112,14 +99,8 @@ impl Held for Orders {
         "order"
     }
 
-    async fn versions(
-        &self,
-        tx: &Tx,
-        tenant: TenantId,
-        customers: &[Uuid],
-    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let tables = ("sales_order", "sales_order_history", "customer");
-        versions(tx, tenant, tables, customers).await
+    fn tables(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[("sales_order", "sales_order_history", "customer")]
     }
 
     async fn read(
@@ -136,7 +117,7 @@ impl Held for Orders {
             refunded: sums.get(&id).copied().unwrap_or(0),
             order,
         };
-        let tenant = self.0.tenants.of(&self.0.db, caller).await?;
+        let tenant = self.0.tenants.of_in(tx, caller).await?;
         let wire = Reader::new(&self.0, &tenant).order_to_wire(&view);
         let recorded = view.order.head.updated;
         Ok((recorded, fields("regard.customer.v1.Order", &wire)?))
@@ -151,14 +132,8 @@ impl Held for Refunds {
         "refund"
     }
 
-    async fn versions(
-        &self,
-        tx: &Tx,
-        tenant: TenantId,
-        customers: &[Uuid],
-    ) -> Result<Vec<(Uuid, i64)>, StoreError> {
-        let tables = ("refund", "refund_history", "customer");
-        versions(tx, tenant, tables, customers).await
+    fn tables(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+        &[("refund", "refund_history", "customer")]
     }
 
     async fn read(
@@ -168,7 +143,7 @@ impl Held for Refunds {
         (id, version): (Uuid, i64),
     ) -> Result<(Micros, Vec<Field>), Fault> {
         let found = refund::store::version(tx, caller.tenant, RecordId(id), version).await?;
-        let tenant = self.0.tenants.of(&self.0.db, caller).await?;
+        let tenant = self.0.tenants.of_in(tx, caller).await?;
         let wire = Reader::new(&self.0, &tenant).refund_to_wire(&found);
         Ok((
             found.head.updated,

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use regard_database::history::Lock;
-use regard_database::{Command, Database, Write, again, lost};
+use regard_database::{Command, Database, Tx, Write, again, lost};
 use regard_types::record::Head;
 use regard_types::{Caller, CallerLimits, Fault, Kind, RecordId, TenantId};
 
@@ -71,25 +71,39 @@ impl Tenants {
     /// # Errors
     /// `TENANT_UNKNOWN` if it has no record; as the store answers.
     pub async fn of(&self, db: &Database, caller: &Caller) -> Result<Arc<Known>, Fault> {
-        let id = caller.tenant;
-        if let Some((at, known)) = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            && at.elapsed() < BELIEVED
-        {
-            return Ok(known.clone());
+        if let Some(known) = self.kept(caller.tenant) {
+            return Ok(known);
         }
-        // One snapshot: where there are orders, this currency is the last one.
         let tx = db.read(caller).await?;
-        let tenant = store::current(&tx, id, Lock::No).await?;
-        let known = Arc::new(Known {
-            tenant: tenant.ok_or_else(domain::unknown)?,
-            settled: order::any(&tx, id).await? || refund::any(&tx, id).await?,
-        });
+        let known = Self::read(&tx, caller.tenant).await?;
         self.keep(known.clone());
         Ok(known)
+    }
+
+    /// The same within a snapshot that is open: no second connection is waited for with one in hand.
+    ///
+    /// # Errors
+    /// As [`Tenants::of`].
+    pub async fn of_in(&self, tx: &Tx, caller: &Caller) -> Result<Arc<Known>, Fault> {
+        match self.kept(caller.tenant) {
+            Some(known) => Ok(known),
+            None => Self::read(tx, caller.tenant).await,
+        }
+    }
+
+    /// In one snapshot: where there are orders, this currency is the last one.
+    async fn read(tx: &Tx, id: TenantId) -> Result<Arc<Known>, Fault> {
+        let tenant = store::current(tx, id, Lock::No).await?;
+        Ok(Arc::new(Known {
+            tenant: tenant.ok_or_else(domain::unknown)?,
+            settled: order::any(tx, id).await? || refund::any(tx, id).await?,
+        }))
+    }
+
+    fn kept(&self, id: TenantId) -> Option<Arc<Known>> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, known) = kept.get(&id).filter(|(at, _)| at.elapsed() < BELIEVED)?;
+        Some(known.clone())
     }
 
     fn keep(&self, known: Arc<Known>) {
