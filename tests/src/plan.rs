@@ -9,7 +9,7 @@ use regard_database::{DatabaseSettings, LocalKey, MasterKeys};
 use regard_scoring::follow::Source;
 use regard_server::{
     Identity, IdentitySettings, KeySettings, Pipe, Running, ServerSettings, Shared,
-    TelemetrySettings, service_caller,
+    TelemetrySettings, TlsSettings, service_caller,
 };
 use regard_types::{Clock, IdSecret, Service};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct Plan {
     pub redis: String,
     /// Where gRPC listens; empty for the pipe alone.
     pub listen: String,
+    /// The listener's certificates; none listens without TLS.
+    pub tls: TlsSettings,
     /// Where the figures are; empty for none.
     pub figures: String,
     /// Where traces and figures go; only a process of its own sends them.
@@ -101,8 +103,13 @@ impl Plan {
         let services = self.services(clock, &pipe).await?;
         let settings = ServerSettings {
             listen: self.listen.clone(),
+            tls: self.tls.clone(),
             metrics_listen: self.figures.clone(),
-            grace_ms: if self.grace_ms == 0 { 500 } else { self.grace_ms },
+            grace_ms: if self.grace_ms == 0 {
+                500
+            } else {
+                self.grace_ms
+            },
             ready_ms: 200,
             ..ServerSettings::default()
         };

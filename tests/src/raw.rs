@@ -1,12 +1,25 @@
 //! Calls as bytes: what a broken or hostile client sends.
 
+use std::fmt::Debug;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http_body_util::{BodyExt as _, Full};
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use tower::{Service as _, ServiceExt as _};
+use tower::{Service, ServiceExt as _};
+
+/// What carries calls: a channel, or the transport of a client.
+pub trait Way:
+    Service<http::Request<Body>, Response = http::Response<Body>, Error: Debug> + Clone
+{
+}
+
+impl<S> Way for S where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error: Debug> + Clone
+{
+}
 
 /// A message in its frame.
 ///
@@ -34,7 +47,7 @@ pub async fn call(channel: &Channel, path: &str, body: Bytes) -> (Option<Bytes>,
 /// # Panics
 /// When the connection cannot be used.
 pub async fn call_with(
-    channel: &Channel,
+    channel: &impl Way,
     path: &str,
     headers: &[(&str, &str)],
     body: Bytes,
@@ -50,7 +63,9 @@ pub async fn call_with(
         .header("te", "trailers");
     let request = headers
         .iter()
-        .fold(request, |request, (name, value)| request.header(*name, *value))
+        .fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        })
         .body(Body::new(body))
         .unwrap();
     let response = channel.ready().await.unwrap().call(request).await.unwrap();

@@ -2,6 +2,7 @@
 //! runs the long forms.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod certificates;
 mod erasure;
 mod keys;
 mod matrix;

@@ -19,13 +19,15 @@ use regard_server::identity::role::{Role, shipped};
 use regard_server::{IdentitySettings, JwtSettings, KeySettings};
 use regard_testkit::{CacheKind, Engine, run};
 use regard_tests::plan::Plan;
-use regard_tests::raw::{call_with, frame};
+use regard_tests::raw::{Way, call_with, frame};
 use regard_tests::values::reason;
 use regard_tests::wild::Contract;
 use regard_tests::world::World;
 use serde_json::{Value as Json, json};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use crate::certificates::{Authority, Pair};
 
 const RSA: &[u8] = include_bytes!("../../data/security/rsa-test-key.pem");
 const ISSUER: &str = "https://idp.example";
@@ -140,7 +142,8 @@ impl Issuer {
 
     /// Good tokens of every role by every algorithm.
     fn good(&self, out: &mut Vec<Credential>) {
-        for role in shipped() {
+        // No token makes a server of the suite.
+        for role in shipped().iter().filter(|role| role.name != "service") {
             for kid in self.keys.keys() {
                 let token = self.sign(kid, &claims(&json!({ "regard_roles": [role.name] })));
                 out.push(Credential::bearer(
@@ -265,6 +268,11 @@ fn identity(folder: &Path) -> IdentitySettings {
             issuer: ISSUER.to_owned(),
             audience: vec![AUDIENCE.to_owned()],
             jwks_file: folder.join("jwks.json").display().to_string(),
+            roles: shipped()
+                .iter()
+                .map(|role| role.name.to_owned())
+                .filter(|name| name != "service")
+                .collect(),
             ..JwtSettings::default()
         }),
         ..IdentitySettings::default()
@@ -429,7 +437,7 @@ struct Counts {
 }
 
 async fn cell(
-    channel: &Channel,
+    channel: &impl Way,
     method: &Method,
     credential: &Credential,
     body: &Bytes,
@@ -548,6 +556,95 @@ async fn wrong_tenant(
     }
 }
 
+/// Certificates that are taken, each with what its calls are answered: a good one a role, and some that name nobody.
+fn certificates(authority: &Authority) -> Vec<(Pair, Credential)> {
+    let mut out = Vec::new();
+    for role in shipped() {
+        let uri = format!("regard://{SHOP}/back-end?role={}", role.name);
+        let pair = authority.caller(role.name, Some(&uri), false);
+        let name = format!("certificate of {}", role.name);
+        out.push((
+            pair,
+            Credential {
+                name,
+                headers: Vec::new(),
+                role: Some(role),
+            },
+        ));
+    }
+    let more = format!("regard://{SHOP}/back-end?role=manager&all_tenants=true");
+    for (name, uri) in [
+        ("certificate without a caller", None),
+        ("certificate that asks for more", Some(more.as_str())),
+    ] {
+        let pair = authority.caller(name, uri, false);
+        out.push((pair, Credential::bad(name, &[])));
+    }
+    let both = authority.caller("both", Some("regard://shop/x?role=manager"), false);
+    let key = format!("Bearer {}", static_key("manager"));
+    let two = Credential::bad("certificate and key", &[("authorization", &key)]);
+    out.push((both, two));
+    out
+}
+
+/// A certificate that no connection is made with: of another authority, or too old.
+async fn refused(
+    (authority, port): (&Authority, u16),
+    (name, pair): (&str, &Pair),
+    (method, body): (&Method, &Bytes),
+    counts: &mut Counts,
+) {
+    counts.cells += 1;
+    let Ok(client) = authority.client(port, pair).await else {
+        return;
+    };
+    let headers = [("grpc-timeout", "20S")];
+    let (_, status) = call_with(&client.transport(), method.path, &headers, body.clone()).await;
+    if status.code() != Code::Unavailable {
+        counts
+            .violations
+            .push(format!("{} with {name}: found {status:?}", method.path));
+    }
+}
+
+/// The same over TLS, by certificates.
+async fn by_certificates(
+    world: &mut World,
+    (contract, record): (&Contract, &str),
+    counts: &mut Counts,
+) -> usize {
+    let (authority, other) = (Authority::new(), Authority::new());
+    world.plan.tls = authority.listener();
+    world.open_again().await;
+    let port = world.open().running.address().unwrap().port();
+    let mut taken = Vec::new();
+    for (pair, credential) in certificates(&authority) {
+        let client = authority.client(port, &pair).await.unwrap();
+        taken.push((client.transport(), credential));
+    }
+    let manager = Some("regard://shop/back-end?role=manager");
+    let bad = [
+        (
+            "certificate of another authority",
+            other.caller("manager", manager, false),
+        ),
+        (
+            "expired certificate",
+            authority.caller("expired", manager, true),
+        ),
+    ];
+    for method in METHODS {
+        let body = request(contract, method, record);
+        for (transport, credential) in &taken {
+            cell(transport, method, credential, &body, counts).await;
+        }
+        for (name, pair) in &bad {
+            refused((&authority, port), (name, pair), (method, &body), counts).await;
+        }
+    }
+    taken.len() + bad.len()
+}
+
 async fn matrix(engine: Engine) {
     let (issuer, folder) = (Issuer::new(), tempfile::tempdir().unwrap());
     std::fs::write(folder.path().join("jwks.json"), issuer.set.to_string()).unwrap();
@@ -556,7 +653,7 @@ async fn matrix(engine: Engine) {
         identity: Some(identity(folder.path())),
         ..Plan::default()
     };
-    let world = World::with(engine, CacheKind::Memory, plan).await;
+    let mut world = World::with(engine, CacheKind::Memory, plan).await;
     let operator = world.operator();
     tenant(&operator, SHOP).await;
     tenant(&operator, OTHER).await;
@@ -614,11 +711,17 @@ async fn matrix(engine: Engine) {
         }
         wrong_tenant(&channel, method, &all, &body, &contract, &mut counts).await;
     }
+    let cells = counts.cells;
+    let more = by_certificates(&mut world, (&contract, &record), &mut counts).await;
+    println!(
+        "matrix on {engine:?}: {} cells of {more} certificates",
+        counts.cells - cells
+    );
     let Counts { cells, violations } = counts;
     println!(
         "matrix on {engine:?}: {} RPCs, {} identities, {cells} cells, {} violations",
         METHODS.len(),
-        credentials.len(),
+        credentials.len() + more,
         violations.len()
     );
     let figures = json!({ "rpcs": METHODS.len(), "cells": cells, "violations": violations.len() });

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use regard_database::Database;
 use regard_proto::common::v1 as common;
 use regard_proto::feedback::v1 as pb;
 use regard_testkit::{Engine, TestStore, on_both_engines};
-use regard_types::{Micros, TenantId};
+use regard_types::{Clock, IdSecret, Micros, Service, TenantId};
 use tonic::Code;
 
 use crate::customer::Customer;
 use crate::suite::{
-    Clients, DAY, Suite, check_refused, customer, key, keyed, number, response, row, text, time,
+    Clients, DAY, Suite, check_refused, customer, database, key, keyed, number, response, row,
+    text, time,
 };
 
 on_both_engines!(
@@ -18,6 +20,7 @@ on_both_engines!(
     what_is_sent_again_brings_no_text_back,
     the_latest_word_of_the_latest_epoch_counts,
     a_page_is_removed_whole_or_not_at_all,
+    an_older_store_learns_when_texts_were_recorded,
 );
 
 const DAYS: i64 = 86_400_000_000;
@@ -429,4 +432,68 @@ async fn left(of: &mut Clients) -> usize {
         left += usize::from(answers.contains(&text("why", "late")));
     }
     left
+}
+
+/// A store from before texts had a time of their own: a complaint of two versions, and a response.
+async fn an_older_store_learns_when_texts_were_recorded(store: TestStore) {
+    let open = |steps| {
+        let settings = database(&store);
+        async move {
+            let (clock, ids) = (Clock::fixed(Micros(9)), IdSecret([7; 32]));
+            let db = Database::open(&settings, Service::Feedback, steps, clock, ids).await;
+            db.unwrap().close().await;
+        }
+    };
+    let mut former = regard_feedback::schema_steps();
+    former.truncate(2);
+    open(former).await;
+    let (id, bytes) = match store.engine {
+        Engine::Sqlite => ("X'01010101010101010101010101010101'", "X'00'"),
+        Engine::Postgres => ("'01010101-0101-0101-0101-010101010101'", "''"),
+    };
+    let head = "tenant, id, version, lane, position, created, updated";
+    let complaint = |table: &str, version: i64, updated: i64| {
+        format!(
+            "INSERT INTO {table} ({head}, reason, severity, opened, state) \
+             VALUES ({id}, {id}, {version}, 0, 1, 10, {updated}, 'late', 3, 5, 'received')"
+        )
+    };
+    let said = |kind: &str, version: i64, part: &str| {
+        format!(
+            "INSERT INTO record_text (tenant, kind, id, version, part, bytes) \
+             VALUES ({id}, '{kind}', {id}, {version}, '{part}', {bytes})"
+        )
+    };
+    for sql in [
+        complaint("complaint_history", 1, 10),
+        complaint("complaint", 2, 30),
+        format!(
+            "INSERT INTO response ({head}, survey, answered, answers, revision, digest) \
+             VALUES ({id}, {id}, 4, 0, 1, 10, 40, {id}, 5, {bytes}, 0, {bytes})"
+        ),
+        said("complaint", 1, "text"),
+        said("complaint", 2, "text"),
+        said("complaint", 2, "resolution"),
+        said("response", 4, "why"),
+        format!(
+            "INSERT INTO customer_cursor (lane, epoch, position, nonce) VALUES (0, {id}, 7, 8)"
+        ),
+    ] {
+        assert_eq!(run(&store, &sql).await, 1, "{sql}");
+    }
+    open(regard_feedback::schema_steps()).await;
+    for (kind, version, part, recorded) in [
+        ("complaint", 1, "text", 10),
+        ("complaint", 2, "text", 10),
+        ("complaint", 2, "resolution", 30),
+        ("response", 4, "why", 40),
+    ] {
+        let sql = format!(
+            "DELETE FROM record_text WHERE kind = '{kind}' AND version = {version} AND part = '{part}' \
+             AND recorded = {recorded}"
+        );
+        assert_eq!(run(&store, &sql).await, 1, "{sql}");
+    }
+    // The feed is read once more.
+    assert_eq!(run(&store, "DELETE FROM customer_cursor").await, 0);
 }

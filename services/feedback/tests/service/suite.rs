@@ -50,10 +50,6 @@ impl Suite {
             .try_init();
         let clock = Clock::fixed(Micros((DAY + 100_000) * 1_000_000));
         let ids = IdSecret([7; 32]);
-        let mut database = DatabaseSettings::new(&store.url);
-        database.migrate_url.clone_from(&store.migrate_url);
-        database.heartbeat_ms = 50;
-        database.master = Some(MasterKeys::new(LocalKey::new([9; 32])));
         let shared = Shared {
             clock: clock.clone(),
             ids: ids.clone(),
@@ -66,7 +62,7 @@ impl Suite {
         let settings = Settings {
             expire_texts: Duration::from_millis(20),
             customer: client,
-            ..Settings::new(database)
+            ..Settings::new(database(&store))
         };
         let mut services = vec![regard_feedback::open(settings, shared).await.unwrap()];
         services.extend(customer.map(Customer::service));
@@ -100,6 +96,15 @@ impl Suite {
             all_tenants: true,
             ..self.caller("default")
         }))
+    }
+}
+
+pub fn database(store: &TestStore) -> DatabaseSettings {
+    DatabaseSettings {
+        migrate_url: store.migrate_url.clone(),
+        heartbeat_ms: 50,
+        master: Some(MasterKeys::new(LocalKey::new([9; 32]))),
+        ..DatabaseSettings::new(&store.url)
     }
 }
 
