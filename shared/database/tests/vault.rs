@@ -332,7 +332,7 @@ async fn finish(db: &Database, pages: usize) -> Option<rotation::Rotation> {
     let vault = db.vault().unwrap();
     let lease = db.lease("rotation");
     let term = lease.take(Duration::from_secs(60)).await.unwrap().unwrap();
-    let mut running = vault.running().await.unwrap();
+    let mut running = vault.running(None).await.unwrap();
     let mut rotation = running.pop()?;
     for _ in 0..pages {
         vault
@@ -464,7 +464,7 @@ async fn a_rotation_goes_on_where_it_stopped(store: TestStore) {
     let lost = db.lease("rotation");
     let term = lost.take(Duration::ZERO).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let mut running = vault.running().await.unwrap();
+    let mut running = vault.running(None).await.unwrap();
     finish(&other, 100).await.unwrap();
     let fault = vault
         .advance(&mut running[0], &[RAW], (&lost, term))

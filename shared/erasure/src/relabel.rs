@@ -1,5 +1,6 @@
 //! New ids for old ones.
 
+use regard_database::StoreError;
 use regard_proto::common::v1::{ErasureMeasures, FeedCursor, Relabel};
 use regard_types::{Fault, Uuid};
 
@@ -15,28 +16,25 @@ pub struct Pair {
 /// Random ids for these ones, by old id. A new id is larger than the old one, so that a snapshot that is being read in the
 /// order of ids misses no record that moves; and the new ids are in the order of the old ones, so that what is decided
 /// by ids between two records of one instant stays decided.
-#[must_use]
-pub fn fresh(old: &[Uuid]) -> Vec<Pair> {
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where no such ids are found, as for an old id that is the largest of all.
+pub fn fresh(old: &[Uuid]) -> Result<Vec<Pair>, StoreError> {
     let mut old = old.to_vec();
     old.sort_unstable();
     old.dedup();
-    let mut pairs = Vec::new();
     // Only where an old id begins with 16 ones itself, which is one in 65,536, may a further draw be needed.
     for _ in 0..64 {
         let mut new: Vec<Uuid> = old.iter().map(|_| random()).collect();
         new.sort_unstable();
         new.dedup();
         let sound = new.len() == old.len() && old.iter().zip(&new).all(|(old, new)| old < new);
-        pairs = old
-            .iter()
-            .zip(new)
-            .map(|(old, new)| Pair { old: *old, new })
-            .collect();
         if sound {
-            break;
+            let pairs = old.iter().zip(new);
+            return Ok(pairs.map(|(old, new)| Pair { old: *old, new }).collect());
         }
     }
-    pairs
+    Err(StoreError::corrupt("no larger ids for those of a person"))
 }
 
 /// A random UUID of version 4 among the largest: 106 bits are free.
@@ -96,12 +94,14 @@ pub fn of_wire(pairs: &[Relabel]) -> Result<Vec<Pair>, Fault> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
     fn new_ids_are_random_larger_and_in_the_order_of_the_old_ones() {
         let old: Vec<Uuid> = (0..1_000).map(|_| Uuid::new_v4()).collect();
-        let (first, second) = (fresh(&old), fresh(&old));
+        let (first, second) = (fresh(&old).unwrap(), fresh(&old).unwrap());
         for pairs in [&first, &second] {
             assert_eq!(pairs.len(), old.len());
             assert!(
@@ -122,7 +122,7 @@ mod tests {
                 .all(|(a, b)| a.old == b.old && a.new != b.new)
         );
         assert_eq!(of_wire(&to_wire(&first)).ok(), Some(first));
-        assert!(fresh(&[]).is_empty());
+        assert!(fresh(&[]).unwrap().is_empty());
     }
 
     #[test]
@@ -132,7 +132,9 @@ mod tests {
         bytes[1] = 0xff;
         let old = Uuid::from_bytes(bytes);
         for _ in 0..100 {
-            assert!(fresh(&[old]).iter().all(|pair| pair.new > pair.old));
+            let pairs = fresh(&[old]).unwrap();
+            assert!(pairs.len() == 1 && pairs[0].new > pairs[0].old);
         }
+        assert!(fresh(&[Uuid::max()]).is_err(), "none is larger");
     }
 }

@@ -5,6 +5,7 @@ use regard_database::Database;
 use regard_proto::customer::v1::ReportErasureRequest;
 use regard_server::Job;
 use regard_types::{Fault, Kind};
+use tonic::Code;
 
 use super::task::job;
 
@@ -22,6 +23,9 @@ pub fn report(db: &Database, customer: Client) -> Job {
         async move {
             let answer = client.report_erasure(request).await;
             answer.map(drop).map_err(|status| {
+                if status.code() == Code::NotFound {
+                    return Fault::not_found("erasure", erasure).caused_by(status);
+                }
                 let message = "the customer service did not take what was done for an erasure";
                 Fault::new(Kind::Down, "STORE_UNAVAILABLE", message).caused_by(status)
             })

@@ -1,15 +1,15 @@
 //! What a service has still to do after the transaction that erased a person: leave nothing of it on the disk, and tell
 //! the customer service what was done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use regard_database::{Database, Engine, StoreError, Table, Tx};
 use regard_proto::common::v1::{ErasedTable, ErasurePart};
 use regard_server::{Job, wire};
-use regard_types::{Fault, Micros, TenantId, Uuid};
+use regard_types::{Fault, Kind, Micros, TenantId, Uuid};
 
 use super::receipt::sign;
 
@@ -173,8 +173,12 @@ struct Task {
     erased: Micros,
 }
 
-/// Accounts of one round.
+/// Accounts that are read at once.
 const ROUND: i64 = 100;
+/// The longest rest between two clearings of the disk.
+const REST: Duration = Duration::from_secs(60);
+/// Accounts that are known to be cleared.
+const MOST: usize = 10_000;
 /// Pause between two looks, and the longest after failures.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -189,59 +193,138 @@ where
         let (db, deliver) = (db.clone(), deliver.clone());
         async move {
             let mut pause = PAUSE.0;
+            let mut disk = Disk::default();
             loop {
                 tokio::time::sleep(pause).await;
-                match round(&db, &*deliver).await {
-                    Ok(()) => pause = PAUSE.0,
+                pause = match round(&db, &*deliver, &mut disk).await {
+                    Ok(Round { told: 0, failed }) if failed > 0 => (pause * 2).min(PAUSE.1),
+                    Ok(_) => PAUSE.0,
                     Err(fault) => {
-                        pause = (pause * 2).min(PAUSE.1);
-                        tracing::warn!(%fault, "an erasure could not be reported yet");
+                        tracing::warn!(%fault, "erasures could not be reported yet");
+                        (pause * 2).min(PAUSE.1)
                     }
-                }
+                };
             }
         }
     })
 }
 
-async fn round<F, W>(db: &Database, deliver: &F) -> Result<(), Fault>
+/// What came of a round.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Round {
+    told: usize,
+    failed: usize,
+}
+
+/// Tells of every account that waits. One that is not taken keeps no other from being told.
+async fn round<F, W>(db: &Database, deliver: &F, disk: &mut Disk) -> Result<Round, Fault>
 where
     F: Fn(TenantId, Uuid, ErasurePart) -> W + Send + Sync,
     W: Future<Output = Result<(), Fault>> + Send,
 {
-    let tasks = open(db).await?;
-    if tasks.is_empty() {
-        return Ok(());
-    }
-    if !db.compact().await? {
-        return Err(Fault::busy().caused_by("readers keep the log of before"));
-    }
-    for task in tasks {
-        let part = ErasurePart {
-            service: db.service().as_str().to_owned(),
-            store: match db.engine() {
-                Engine::Sqlite => "sqlite".to_owned(),
-                Engine::Postgres => "postgres".to_owned(),
-            },
-            tables: task.counts.to_wire(),
-            erase_time: Some(wire::timestamp(task.erased)),
-            ..ErasurePart::default()
+    let mut done = Round::default();
+    let mut after = None;
+    loop {
+        let tasks = open(db, after).await?;
+        let Some(last) = tasks.last() else {
+            return Ok(done);
         };
-        let part = sign(db.secret(), task.erasure, part)?;
-        deliver(task.tenant, task.erasure, part).await?;
-        let tx = db.system().await?;
-        let sql = "UPDATE erasure_task SET reported = 1 WHERE tenant = $1 AND erasure = $2";
-        tx.run(sql, vec![task.tenant.0.into(), task.erasure.into()])
-            .await?;
-        tx.commit().await?;
+        after = Some((last.erased, last.tenant, last.erasure));
+        disk.clear(db, &tasks).await?;
+        for task in tasks {
+            let (tenant, erasure) = (task.tenant, task.erasure);
+            match tell(db, deliver, task).await {
+                Ok(()) => done.told += 1,
+                Err(fault) => {
+                    done.failed += 1;
+                    tracing::warn!(%tenant, %erasure, %fault, "an erasure could not be reported yet");
+                }
+            }
+        }
     }
-    Ok(())
 }
 
-async fn open(db: &Database) -> Result<Vec<Task>, StoreError> {
+async fn tell<F, W>(db: &Database, deliver: &F, task: Task) -> Result<(), Fault>
+where
+    F: Fn(TenantId, Uuid, ErasurePart) -> W + Send + Sync,
+    W: Future<Output = Result<(), Fault>> + Send,
+{
+    let part = ErasurePart {
+        service: db.service().as_str().to_owned(),
+        store: match db.engine() {
+            Engine::Sqlite => "sqlite".to_owned(),
+            Engine::Postgres => "postgres".to_owned(),
+        },
+        tables: task.counts.to_wire(),
+        erase_time: Some(wire::timestamp(task.erased)),
+        ..ErasurePart::default()
+    };
+    let part = sign(db.secret(), task.erasure, part)?;
+    match deliver(task.tenant, task.erasure, part).await {
+        // A customer service that was restored from an older backup will never know of it.
+        Err(fault) if fault.kind == Kind::NotFound => {
+            tracing::warn!(tenant = %task.tenant, erasure = %task.erasure, "nobody knows of an erasure that was done here; its account is not told");
+        }
+        told => told?,
+    }
+    let tx = db.system().await?;
+    let sql = "UPDATE erasure_task SET reported = 1 WHERE tenant = $1 AND erasure = $2";
+    tx.run(sql, vec![task.tenant.0.into(), task.erasure.into()])
+        .await?;
+    tx.commit().await.map(drop)
+}
+
+/// What was cleared from the disk. Writers wait while it is, so that it happens once for each account, and takes a tenth of the
+/// time at most.
+#[derive(Default)]
+struct Disk {
+    cleared: HashSet<(TenantId, Uuid, Micros)>,
+    rest: Option<Instant>,
+}
+
+impl Disk {
+    async fn clear(&mut self, db: &Database, tasks: &[Task]) -> Result<(), Fault> {
+        let keys: HashSet<_> = tasks
+            .iter()
+            .map(|task| (task.tenant, task.erasure, task.erased))
+            .collect();
+        if keys.is_subset(&self.cleared) {
+            return Ok(());
+        }
+        if let Some(rest) = self.rest {
+            tokio::time::sleep_until(rest.into()).await;
+        }
+        let began = Instant::now();
+        let empty = db.compact().await?;
+        self.rest = Some(Instant::now() + (began.elapsed() * 9).min(REST));
+        if !empty {
+            return Err(Fault::busy().caused_by("readers keep the log of before"));
+        }
+        // Those that wait for long stay known; the rest was told and comes no more.
+        if self.cleared.len() > MOST {
+            self.cleared.clear();
+        }
+        self.cleared.extend(keys);
+        Ok(())
+    }
+}
+
+async fn open(
+    db: &Database,
+    after: Option<(Micros, TenantId, Uuid)>,
+) -> Result<Vec<Task>, StoreError> {
     let tx = db.read_system().await?;
-    let sql = "SELECT tenant, erasure, counts, erased FROM erasure_task WHERE reported = 0 AND waits = 0 ORDER BY erased LIMIT $1";
+    let mut values = vec![ROUND.into()];
+    let mut from = "";
+    if let Some((erased, tenant, erasure)) = after {
+        values.extend([erased.0.into(), tenant.0.into(), erasure.into()]);
+        from = " AND (erased, tenant, erasure) > ($2, $3, $4)";
+    }
+    let sql = format!(
+        "SELECT tenant, erasure, counts, erased FROM erasure_task WHERE reported = 0 AND waits = 0{from} ORDER BY erased, tenant, erasure LIMIT $1"
+    );
     let mut out = Vec::new();
-    for row in tx.fetch(sql, vec![ROUND.into()]).await? {
+    for row in tx.fetch(sql, values).await? {
         out.push(Task {
             tenant: TenantId(row.get(0)?),
             erasure: row.get(1)?,
@@ -251,3 +334,6 @@ async fn open(db: &Database) -> Result<Vec<Task>, StoreError> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,14 @@ use regard_database::feed::{ChangeRow, Cursor, FeedBatch};
 use regard_proto::common::v1 as common;
 use regard_types::{Caller, Fault, TenantId, Uuid};
 
+use crate::caller::is_server;
+
 use crate::ingest::{Answers, answers};
 
-/// Whose changes a caller sees: its tenant's, or, for a service of the suite, all.
+/// Whose changes a caller sees: its tenant's, or, for a server of the suite (the permission `change.read_all`), all.
 #[must_use]
 pub fn seen(caller: &Caller) -> Option<TenantId> {
-    (!caller.all_tenants).then_some(caller.tenant)
+    (!is_server(caller)).then_some(caller.tenant)
 }
 
 /// The epoch that a reader names; none where it names none.
@@ -128,12 +130,13 @@ impl Changes {
         caller: &Caller,
         (epoch_text, places): (&str, &[common::FeedCursor]),
         kinds: Vec<String>,
-        to_wire: fn(&FeedBatch) -> Result<T, Fault>,
+        to_wire: fn(&FeedBatch, Reader) -> Result<T, Fault>,
     ) -> Result<Answers<T>, Fault> {
+        let reader = Reader::of(caller);
         let (epoch, cursors) = (epoch(epoch_text)?, cursors(places)?);
         let (feed, wanted) = (self.db.feed(), (seen(caller), kinds));
         let batches = feed.watch_kinds(epoch, cursors, wanted, self.batch).await?;
-        Ok(answers(batches.map(move |batch| to_wire(&batch?))))
+        Ok(answers(batches.map(move |batch| to_wire(&batch?, reader))))
     }
 
     /// All records from the beginning, or after a token. `to_wire` is told with each page the heads that go with it: all
@@ -146,8 +149,9 @@ impl Changes {
         caller: &Caller,
         token: &str,
         kinds: &[String],
-        to_wire: fn(&SnapshotPage, &[Cursor]) -> Result<T, Fault>,
+        to_wire: fn(&SnapshotPage, &[Cursor], Reader) -> Result<T, Fault>,
     ) -> Result<Answers<T>, Fault> {
+        let reader = Reader::of(caller);
         let (resume, sources) = (resume(token)?, (self.sources)(kinds));
         let feed = self.db.feed();
         let pages = feed
@@ -156,8 +160,36 @@ impl Changes {
         Ok(answers(pages.enumerate().map(move |(index, page)| {
             let page = page?;
             let heads = page.cursors.as_slice();
-            to_wire(&page, if index == 0 { heads } else { &[] })
+            to_wire(&page, if index == 0 { heads } else { &[] }, reader)
         })))
+    }
+}
+
+/// Who reads a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// A service of the suite, which moves what it holds to the ids that came with an erasure.
+    Suite,
+    /// A caller of one tenant: it learns which ids are gone, not which ids the person's measures have since.
+    Tenant,
+}
+
+impl Reader {
+    fn of(caller: &Caller) -> Self {
+        match seen(caller) {
+            None => Self::Suite,
+            Some(_) => Self::Tenant,
+        }
+    }
+
+    /// Leaves out what this reader must not learn of an erasure.
+    pub fn keep(self, erasure: &mut common::ErasureMeasures) {
+        if self == Self::Suite {
+            return;
+        }
+        for pair in erasure.customers.iter_mut().chain(&mut erasure.records) {
+            pair.new_id.clear();
+        }
     }
 }
 
@@ -174,7 +206,7 @@ pub fn measures<M: prost::Message + Default>(row: &ChangeRow) -> Result<M, Fault
 #[macro_export]
 macro_rules! change_service {
     ($package:ident $(, $kinds:ident)?) => {
-        use $crate::feed::{measures, to_cursor, to_header, to_resume};
+        use $crate::feed::{Reader, measures, to_cursor, to_header, to_resume};
         use $crate::regard_database::feed::snapshot::SnapshotPage;
         use $crate::regard_database::feed::{ChangeRow, Cursor, FeedBatch};
         use $crate::regard_proto::$package::v1 as pb;
@@ -185,17 +217,24 @@ macro_rules! change_service {
         #[derive(Clone)]
         pub struct ChangeApi(pub $crate::feed::Changes);
 
-        fn to_changes(rows: &[ChangeRow]) -> Result<Vec<pb::Change>, Fault> {
+        fn to_changes(rows: &[ChangeRow], reader: Reader) -> Result<Vec<pb::Change>, Fault> {
             let change = |row: &ChangeRow| {
+                let mut measures: pb::Measures = measures(row)?;
+                if let Some(pb::measures::Record::Erasure(erasure)) = &mut measures.record {
+                    reader.keep(erasure);
+                }
                 Ok(pb::Change {
                     header: Some(to_header(row)),
-                    measures: Some(measures(row)?),
+                    measures: Some(measures),
                 })
             };
             rows.iter().map(change).collect()
         }
 
-        fn to_batch(batch: &FeedBatch) -> Result<pb::WatchChangesResponse, Fault> {
+        fn to_batch(
+            batch: &FeedBatch,
+            reader: Reader,
+        ) -> Result<pb::WatchChangesResponse, Fault> {
             Ok(pb::WatchChangesResponse {
                 epoch: batch.epoch.to_string(),
                 lane: u32::from(batch.lane),
@@ -203,18 +242,19 @@ macro_rules! change_service {
                 to_position: batch.to,
                 to_nonce: batch.to_nonce,
                 head_position: batch.head,
-                changes: to_changes(&batch.changes)?,
+                changes: to_changes(&batch.changes, reader)?,
             })
         }
 
         fn to_page(
             page: &SnapshotPage,
             heads: &[Cursor],
+            reader: Reader,
         ) -> Result<pb::SnapshotChangesResponse, Fault> {
             Ok(pb::SnapshotChangesResponse {
                 epoch: page.epoch.to_string(),
                 heads: heads.iter().map(to_cursor).collect(),
-                changes: to_changes(&page.changes)?,
+                changes: to_changes(&page.changes, reader)?,
                 resume_token: to_resume(&page.resume),
                 done: page.last,
             })

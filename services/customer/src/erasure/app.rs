@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use regard_database::{Change, Command, again};
-use regard_erasure::{Counts, Feeds, KIND, bury, erased, note, public_key, verify};
+use regard_database::{Change, Command, Write, again};
+use regard_erasure::{Counts, Feeds, KIND, bury, erased, fresh, note, public_key, verify};
 use regard_proto::common::v1::ErasurePart;
 use regard_server::Job;
-use regard_types::{Caller, Fault, RecordId, Uuid, new_record_id};
+use regard_types::{Caller, Fault, IdKey, RecordId, Uuid, new_record_id};
 
 use super::domain::{Erasure, SERVICES, State};
 use super::feed::parts;
@@ -27,7 +27,7 @@ pub struct Wish<'a> {
     pub include_unknown: bool,
 }
 
-/// Erases a person. One that was erased before is answered by that erasure.
+/// Erases a person. One that was erased before is answered by that erasure, of which the other services are told anew.
 pub async fn erase(
     core: &Core,
     caller: &Caller,
@@ -58,6 +58,9 @@ async fn try_erase(
     let named = wish.customer.id.0;
     if let Some(id) = erased(&write, tenant, &ids, &[named]).await?.remove(&named) {
         let value = found(store::get(&write, tenant, id).await?, id)?;
+        if value.state() == State::Complete {
+            tell_anew(&mut write, &ids, &value, named).await?;
+        }
         let token = write.commit(vec![(KIND, RecordId(id), 1)]).await?;
         return Ok(Written { value, token });
     }
@@ -102,6 +105,35 @@ async fn try_erase(
         value: erasure,
         token,
     })
+}
+
+/// Tells of an erasure that is complete as if it were new: a service that was restored from an older backup may hold the customer
+/// again, and does not learn of it otherwise once the changes of then are gone. Where nothing is held, nothing is done. Which id
+/// the customer has since is forgotten: it gets another.
+async fn tell_anew(
+    write: &mut Write,
+    ids: &IdKey,
+    erasure: &Erasure,
+    named: Uuid,
+) -> Result<(), Fault> {
+    let tenant = write.caller().tenant;
+    let pairs = fresh(&[named])?;
+    let position = write.reserve(1).await?.first;
+    let heads = store::heads(write).await?;
+    let graves: Vec<Uuid> = pairs.iter().map(|pair| pair.new).collect();
+    bury(write, tenant, ids, erasure.id, &graves).await?;
+    write.change(Change {
+        kind: KIND,
+        record: RecordId(erasure.id),
+        // Later than every part of before, however many there were.
+        version: write.now().0,
+        customer: None,
+        occurred_at: erasure.created,
+        measures: parts(&pairs, &[], &heads).pop().unwrap_or_default(),
+        position,
+    });
+    write.audit("customer.erase", RecordId(erasure.id), None, None);
+    Ok(())
 }
 
 fn found(erasure: Option<Erasure>, id: Uuid) -> Result<Erasure, Fault> {

@@ -73,9 +73,9 @@ impl Person {
         let sql = "SELECT id, customer, order_id FROM refund WHERE tenant = $1 AND customer {in}";
         let refunds = owned(tx, tenant, sql, &customers, true).await?;
         let ids = |records: &[Owned]| records.iter().map(|r| r.id).collect::<Vec<_>>();
-        let customers = fresh(&customers);
-        let mut records = fresh(&ids(&orders));
-        records.extend(fresh(&ids(&refunds)));
+        let customers = fresh(&customers)?;
+        let mut records = fresh(&ids(&orders))?;
+        records.extend(fresh(&ids(&refunds))?);
         let all = customers.iter().chain(&records);
         Ok(Some(Self {
             tenant,

@@ -59,6 +59,7 @@ impl Client {
         let request = pb::MergeCustomersRequest {
             into: Some(customer_ref(into)),
             from: Some(customer_ref(from)),
+            evidence: "same_email".to_owned(),
             ..pb::MergeCustomersRequest::default()
         };
         self.customers.merge_customers(request).await.unwrap();
@@ -86,6 +87,12 @@ async fn a_person_goes_and_the_measures_stay(store: TestStore) {
     client.person("ada").await;
     let old = client.person("ada-2").await;
     client.person("bob").await;
+    client.merged("ada", "ada-2").await;
+    let unmerge = pb::UnmergeCustomersRequest {
+        customer: Some(customer_ref("ada-2")),
+        ..pb::UnmergeCustomersRequest::default()
+    };
+    client.customers.unmerge_customers(unmerge).await.unwrap();
     client.merged("ada", "ada-2").await;
     client
         .ingest(vec![
@@ -140,6 +147,13 @@ async fn a_person_goes_and_the_measures_stay(store: TestStore) {
     assert_eq!(world.count(histories).await, 1);
     let edges = "SELECT count(*) FROM merge_edge e JOIN customer c ON c.tenant = e.tenant AND c.id = e.id JOIN customer i ON i.tenant = e.tenant AND i.id = e.into_id";
     assert_eq!(world.count(edges).await, 1);
+
+    let edges = "SELECT count(*) FROM merge_edge WHERE evidence = ''";
+    assert_eq!(world.count(edges).await, 1);
+    let edges = "SELECT count(*) FROM merge_edge_history";
+    assert!(world.count(edges).await > 0);
+    let edges = "SELECT count(*) FROM merge_edge_history WHERE evidence <> ''";
+    assert_eq!(world.count(edges).await, 0);
 
     // The ids of before lead nowhere.
     let request = pb::GetCustomerRequest {
@@ -359,6 +373,7 @@ async fn an_erasure_is_told_in_the_feed_and_in_a_snapshot(store: TestStore) {
     }
     let again = told(&changes);
     assert_eq!(again.len(), 1);
+    told_to_a_tenant(&mut client, &erasure).await;
     assert_eq!(again[0].customers, erasure.customers);
     let ids: BTreeSet<String> = changes
         .iter()
@@ -369,6 +384,42 @@ async fn an_erasure_is_told_in_the_feed_and_in_a_snapshot(store: TestStore) {
         .collect();
     assert!(!ids.contains(&old.id), "no row names the old id");
     assert!(new.iter().all(|id| ids.contains(*id)));
+}
+
+/// A caller of the tenant learns which ids are gone, and not where their records went.
+async fn told_to_a_tenant(client: &mut Client, whole: &common::ErasureMeasures) {
+    let olds = |pairs: &[common::Relabel]| -> Vec<String> {
+        assert!(pairs.iter().all(|pair| pair.new_id.is_empty()), "{pairs:?}");
+        pairs.iter().map(|pair| pair.old_id.clone()).collect()
+    };
+    let of = |pairs: &[common::Relabel]| -> Vec<String> {
+        pairs.iter().map(|pair| pair.old_id.clone()).collect()
+    };
+    let request = pb::WatchChangesRequest {
+        kinds: vec!["erasure".to_owned()],
+        ..pb::WatchChangesRequest::default()
+    };
+    let answer = client.changes.watch_changes(request).await.unwrap();
+    let mut stream = answer.into_inner();
+    let seen = loop {
+        let message = stream.message().await.unwrap().unwrap();
+        if let Some(erasure) = told(&message.changes).pop() {
+            break erasure;
+        }
+    };
+    assert_eq!(olds(&seen.customers), of(&whole.customers));
+    assert_eq!(olds(&seen.records), of(&whole.records));
+    let request = pb::SnapshotChangesRequest {
+        kinds: vec!["erasure".to_owned()],
+        ..pb::SnapshotChangesRequest::default()
+    };
+    let answer = client.changes.snapshot_changes(request).await.unwrap();
+    let mut stream = answer.into_inner();
+    let mut changes = Vec::new();
+    while let Some(message) = stream.message().await.unwrap() {
+        changes.extend(message.changes);
+    }
+    assert_eq!(olds(&told(&changes)[0].customers), of(&whole.customers));
 }
 
 async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
@@ -440,6 +491,29 @@ async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
         .unwrap();
     assert_eq!((identity.removed, identity.relabelled), (1, 0));
     assert_eq!(world.count("SELECT count(*) FROM erasure_pair").await, 0);
+
+    // Erased again, it is told again: a service may have been restored from a backup meanwhile.
+    let changes = "SELECT count(*) FROM change WHERE kind = 'erasure'";
+    assert_eq!(world.count(changes).await, 1);
+    assert_eq!(client.erase("ada").await.unwrap(), done);
+    assert_eq!(world.count(changes).await, 2);
+    let request = pb::WatchChangesRequest {
+        kinds: vec!["erasure".to_owned()],
+        ..pb::WatchChangesRequest::default()
+    };
+    let answer = operator.changes.watch_changes(request).await.unwrap();
+    let mut stream = answer.into_inner();
+    let mut both = Vec::new();
+    while both.len() < 2 {
+        both.extend(stream.message().await.unwrap().unwrap().changes);
+    }
+    both.sort_by_key(|change| change.header.as_ref().unwrap().version);
+    assert!(both.iter().all(|change| change.header.as_ref().unwrap().record_id == done.id));
+    let (first, again) = (told(&both[..1]).remove(0), told(&both[1..]).remove(0));
+    assert_eq!((again.part, again.parts), (1, 1));
+    assert_eq!(again.customers.len(), 1);
+    assert_eq!(again.customers[0].old_id, first.customers[0].old_id);
+    assert_ne!(again.customers[0].new_id, first.customers[0].new_id);
 
     let list = |state: common::ErasureState| pb::ListErasuresRequest {
         state: state.into(),

@@ -4,6 +4,7 @@ use super::*;
 
 on_both_engines!(
     a_merge_and_its_end,
+    evidence_is_a_code,
     rings_cannot_be_made,
     merges_at_once_make_no_ring
 );
@@ -39,6 +40,21 @@ async fn unmerge(
         .unmerge_customers(request)
         .await?
         .into_inner())
+}
+
+async fn evidence_is_a_code(store: TestStore) {
+    let world = World::new(store).await;
+    let mut client = world.client();
+    for evidence in ["mother of Ada Byron, +43 1 2345", "Ada", "9", "a-b"] {
+        let request = pb::MergeCustomersRequest {
+            from: Some(customer_ref("a")),
+            into: Some(customer_ref("b")),
+            evidence: evidence.to_owned(),
+            ..pb::MergeCustomersRequest::default()
+        };
+        let status = client.customers.merge_customers(request).await.unwrap_err();
+        assert_eq!(reason(&status, Code::InvalidArgument), "FIELD_INVALID", "{evidence}");
+    }
 }
 
 async fn canonical(client: &mut Client, customer: &str) -> String {

@@ -5,6 +5,7 @@ mod access;
 mod customers;
 mod erasures;
 mod feed;
+mod keys;
 mod merges;
 mod orders;
 mod plans;

@@ -95,7 +95,7 @@ async fn records(
     for row in tx.fetch_in(&sql, vec![tenant.0.into()], &old).await? {
         owner.insert(row.get(0)?, row.get(1)?);
     }
-    let pairs = fresh(&owner.keys().copied().collect::<Vec<_>>());
+    let pairs = fresh(&owner.keys().copied().collect::<Vec<_>>())?;
     let with_owner = |pair: Pair| owner.get(&pair.old).map(|customer| (pair, *customer));
     Ok(pairs.into_iter().filter_map(with_owner).collect())
 }

@@ -147,7 +147,7 @@ async fn merge(shop: &Shop<'_>, into: &str, from: &str) -> anyhow::Result<(Act, 
     let merged = client.merge_customers(MergeCustomersRequest {
         into: Some(customer_key(CDNOW, into)),
         from: Some(customer_key(CDNOW, from)),
-        evidence: "same person, says the call centre".to_owned(),
+        evidence: "said_by_call_centre".to_owned(),
         ..Default::default()
     });
     let token = merged.await.map_err(refused)?.into_inner().change_token;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use regard_cache::Vector;
 use regard_database::{StoreError, Tx};
+use regard_erasure::customer_erased;
 use regard_types::{Caller, Day, Fault, Uuid};
 
 use super::applied::{self, Applied};
@@ -18,6 +19,9 @@ use crate::summary::app::{events, members};
 use crate::summary::store::{self as summaries, SummaryRow};
 use crate::summary::{Summary, fold};
 use crate::tenant::TenantState;
+
+/// Further customers that an error names.
+const NAMED: usize = 20;
 
 /// A customer as found.
 #[derive(Debug, Clone)]
@@ -56,6 +60,23 @@ impl Finding {
             return Err(erasure::gone(arrival));
         }
         Ok(self.of(arrival)?)
+    }
+
+    /// Refuses where some of the customers that were asked for, in this order, were erased; the first of them are named.
+    ///
+    /// # Errors
+    /// `CUSTOMER_ERASED`.
+    pub fn all_there(&self, arrivals: &[Uuid]) -> Result<(), Fault> {
+        let gone = arrivals.iter().enumerate();
+        let mut gone = gone.filter(|(_, arrival)| self.erased.contains(arrival));
+        let Some((at, arrival)) = gone.next() else {
+            return Ok(());
+        };
+        let fault = customer_erased(&format!("customers[{at}]"), arrival);
+        let also = "names a customer that was erased; drop it";
+        Err(gone.take(NAMED).fold(fault, |fault, (at, _)| {
+            fault.and_invalid(format!("customers[{at}]"), also)
+        }))
     }
 
     /// What was found for an arrival id that was asked for.

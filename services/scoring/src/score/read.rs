@@ -218,6 +218,7 @@ impl Scores {
         let (view, need) = self.views.covering(&self.core, caller, &ask.token).await?;
         if let Some(day) = self.another_day(&view, ask) {
             let finding = find(&self.core, caller, arrivals, Some(day)).await?;
+            finding.all_there(arrivals)?;
             return arrivals
                 .iter()
                 .map(|a| Ok(finding.of(*a).map(|f| (f.customer, f.set.clone()))?))
@@ -256,6 +257,8 @@ impl Scores {
         if !expired.is_empty() {
             let finding = find(&self.core, caller, &expired, None).await?;
             covers(&finding.vector, need.as_ref())?;
+            // Never a hit: whatever was cached of one that was erased counts no more.
+            finding.all_there(arrivals)?;
             for (arrival, scored) in arrivals.iter().zip(&mut out) {
                 if scored.is_none() {
                     let found = finding.of(*arrival)?;

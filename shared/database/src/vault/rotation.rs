@@ -187,16 +187,25 @@ impl Vault {
         self.state.begun.notify_one();
     }
 
-    /// Rotations that are not done, the oldest first, at most 100.
+    /// Rotations that are not done, the oldest first, at most 100, after one of which the time and id are given.
     ///
     /// # Errors
     /// What the engine answers.
-    pub async fn running(&self) -> Result<Vec<Rotation>, StoreError> {
+    pub async fn running(
+        &self,
+        after: Option<(Micros, RecordId)>,
+    ) -> Result<Vec<Rotation>, StoreError> {
         let read_tx = self.db.read_system().await?;
+        let mut values = Vec::new();
+        let mut from = "";
+        if let Some((created, id)) = after {
+            values.extend([created.0.into(), id.0.into()]);
+            from = " AND (created, id) > ($1, $2)";
+        }
         let sql = format!(
-            "SELECT {COLUMNS} FROM key_rotation WHERE state = 'running' ORDER BY created, id LIMIT 100"
+            "SELECT {COLUMNS} FROM key_rotation WHERE state = 'running'{from} ORDER BY created, id LIMIT 100"
         );
-        let rows = read_tx.fetch(sql, vec![]).await?;
+        let rows = read_tx.fetch(sql, values).await?;
         rows.iter().map(read).collect()
     }
 

@@ -127,28 +127,55 @@ impl Privacy {
         release(&lease).await;
     }
 
+    /// Goes on with every rotation. One that cannot, for a value that does not open, keeps no other tenant's waiting.
     async fn round(&self, lease: &Lease, stop: &CancellationToken) -> Result<(), Fault> {
-        for mut rotation in self.vault.running().await? {
-            while rotation.ended.is_none() {
-                if stop.is_cancelled() {
-                    return Ok(());
+        let mut failed = None;
+        let mut after = None;
+        loop {
+            let running = self.vault.running(after).await?;
+            let Some(last) = running.last() else {
+                return failed.map_or(Ok(()), Err);
+            };
+            after = Some((last.created, last.id));
+            for mut rotation in running {
+                match self.go_on(&mut rotation, lease, stop).await {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(()),
+                    Err(fault) => {
+                        tracing::warn!(service = %self.db.service(), tenant = %rotation.tenant, %fault, "a key rotation does not go on");
+                        failed = Some(fault);
+                    }
                 }
-                let Some(term) = lease.take(KEEP).await? else {
-                    return Ok(());
-                };
-                self.vault
-                    .advance(&mut rotation, self.columns, (lease, term))
-                    .await?;
             }
-            tracing::info!(
-                service = %self.db.service(),
-                tenant = %rotation.tenant,
-                key = rotation.key,
-                resealed = rotation.resealed,
-                "a data key was replaced"
-            );
         }
-        Ok(())
+    }
+
+    /// To its end; false if the work is another's now, or stops.
+    async fn go_on(
+        &self,
+        rotation: &mut Rotation,
+        lease: &Lease,
+        stop: &CancellationToken,
+    ) -> Result<bool, Fault> {
+        while rotation.ended.is_none() {
+            if stop.is_cancelled() {
+                return Ok(false);
+            }
+            let Some(term) = lease.take(KEEP).await? else {
+                return Ok(false);
+            };
+            self.vault
+                .advance(rotation, self.columns, (lease, term))
+                .await?;
+        }
+        tracing::info!(
+            service = %self.db.service(),
+            tenant = %rotation.tenant,
+            key = rotation.key,
+            resealed = rotation.resealed,
+            "a data key was replaced"
+        );
+        Ok(true)
     }
 }
 
