@@ -94,6 +94,19 @@ macro_rules! columns {
 }
 
 impl Table {
+    /// A table with what every record has: tenant, id, version, its place in the feed, and its times.
+    #[must_use]
+    pub fn record(name: &'static str) -> Self {
+        Self::new(name)
+            .uuid("tenant")
+            .uuid("id")
+            .i64("version")
+            .i64("lane")
+            .i64("position")
+            .i64("created")
+            .i64("updated")
+    }
+
     /// A table without columns yet.
     #[must_use]
     pub fn new(name: &'static str) -> Self {

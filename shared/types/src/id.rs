@@ -85,6 +85,12 @@ pub struct SourceKey {
 }
 
 impl SourceKey {
+    /// A key as it is stored, in two columns that are both empty for a record without one.
+    #[must_use]
+    pub fn stored(source: Option<String>, external_id: Option<String>) -> Option<Self> {
+        Some(Self::new(source?, external_id?))
+    }
+
     /// A key of two texts.
     pub fn new(source: impl Into<String>, external_id: impl Into<String>) -> Self {
         Self {

@@ -9,14 +9,13 @@ use regard_database::history::{self, Kept, Lock, Paged, Part};
 use regard_database::vault::{KeyColumn, KeyValue, SealedColumn, Sealer};
 use regard_database::{ColumnData, Conflict, Engine, Place, StoreError, Tx, Vault};
 use regard_types::record::Head;
-use regard_types::{CustomerId, Day, IdKey, Micros, TenantId, Uuid};
+use regard_types::{CustomerId, Day, IdKey, Micros, SourceKey, TenantId, Uuid};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, SelectStatement};
 use sea_orm::{QueryOrder, QuerySelect};
 
 use super::domain::{Customer, CustomerKind, Identity, Lookup, Profile, normal_email};
 use crate::measures::change_row;
-use crate::order::key;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "customer")]
@@ -76,7 +75,7 @@ impl TryFrom<Model> for Customer {
         let since = row.since_day.map(i32::try_from).transpose();
         Ok(Customer {
             id: CustomerId(row.id),
-            key: key(row.key_source, row.key_external),
+            key: SourceKey::stored(row.key_source, row.key_external),
             profile: Profile {
                 kind: kind.ok_or_else(|| StoreError::corrupt("an unknown kind of customer"))?,
                 attributes: serde_json::from_str(&row.attributes).map_err(StoreError::corrupt)?,

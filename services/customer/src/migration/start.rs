@@ -14,9 +14,9 @@ pub(super) fn step() -> Box<dyn MigrationTrait> {
             ("refund", "refund_history", refund),
             ("merge_edge", "merge_edge_history", merge),
         ] {
-            let first = table(record(Table::new(current))).primary(&["tenant", "id"]);
+            let first = table(record(current)).primary(&["tenant", "id"]);
             all.extend(indexed(current, first).create(engine));
-            let former = table(record(Table::new(history))).primary(&["tenant", "id", "version"]);
+            let former = table(record(history)).primary(&["tenant", "id", "version"]);
             all.extend(former.create(engine));
         }
         all.extend(identity(engine));
@@ -26,11 +26,8 @@ pub(super) fn step() -> Box<dyn MigrationTrait> {
 
 type Body = fn(Table) -> Table;
 
-/// What every record has.
-fn record(table: Table) -> Table {
-    let table = table.uuid("tenant").uuid("id").i64("version");
-    let table = table.i64("lane").i64("position");
-    table.i64("created").i64("updated").check("version >= 1")
+fn record(name: &'static str) -> Table {
+    Table::record(name).check("version >= 1")
 }
 
 fn tenant(table: Table) -> Table {

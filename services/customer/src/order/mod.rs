@@ -13,4 +13,3 @@ pub(crate) use app::{for_refund, require_customer};
 pub use batch::unknown_customer;
 pub use domain::Order;
 pub use store::any;
-pub(crate) use store::key;

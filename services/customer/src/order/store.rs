@@ -54,7 +54,7 @@ impl TryFrom<Model> for Order {
         let channel = row.channel.as_deref().map(Channel::parse).transpose();
         Ok(Order {
             id: RecordId(row.id),
-            key: key(row.key_source, row.key_external),
+            key: SourceKey::stored(row.key_source, row.key_external),
             customer: CustomerId(row.customer),
             terms: Terms {
                 order_time: Micros(row.order_time),
@@ -71,10 +71,6 @@ impl TryFrom<Model> for Order {
             },
         })
     }
-}
-
-pub(crate) fn key(source: Option<String>, external: Option<String>) -> Option<SourceKey> {
-    Some(SourceKey::new(source?, external?))
 }
 
 /// The current versions of these orders; unknown ones are left out.

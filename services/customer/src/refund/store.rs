@@ -6,12 +6,11 @@ use regard_database::feed::ChangeRow;
 use regard_database::history::{self, Kept, Lock, Paged};
 use regard_database::{ColumnData, Conflict, Place, StoreError, Tx};
 use regard_types::record::Head;
-use regard_types::{CustomerId, Micros, RecordId, TenantId, Uuid};
+use regard_types::{CustomerId, Micros, RecordId, SourceKey, TenantId, Uuid};
 use sea_orm::entity::prelude::*;
 
 use super::domain::Refund;
 use crate::measures::change_row;
-use crate::order::key;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "refund")]
@@ -47,7 +46,7 @@ impl From<Model> for Refund {
     fn from(row: Model) -> Self {
         Refund {
             id: RecordId(row.id),
-            key: key(row.key_source, row.key_external),
+            key: SourceKey::stored(row.key_source, row.key_external),
             customer: CustomerId(row.customer),
             order: row.order_id.map(RecordId),
             refund_time: Micros(row.refund_time),

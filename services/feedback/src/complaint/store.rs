@@ -77,12 +77,7 @@ impl TryFrom<Model> for Complaint {
             created: Micros(created),
             updated: Micros(updated),
             content: NewComplaint {
-                key: source
-                    .zip(external_id)
-                    .map(|(source, external_id)| SourceKey {
-                        source,
-                        external_id,
-                    }),
+                key: SourceKey::stored(source, external_id),
                 customer: customer.map(CustomerId),
                 text: String::new(),
                 reason,

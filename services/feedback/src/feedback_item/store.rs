@@ -70,12 +70,7 @@ impl TryFrom<Model> for FeedbackItem {
             created: Micros(created),
             updated: Micros(updated),
             content: NewItem {
-                key: source
-                    .zip(external_id)
-                    .map(|(source, external_id)| SourceKey {
-                        source,
-                        external_id,
-                    }),
+                key: SourceKey::stored(source, external_id),
                 customer: customer.map(CustomerId),
                 kind: FeedbackKind::parse(&kind)
                     .ok_or_else(|| StoreError::corrupt("unknown kind of feedback"))?,

@@ -11,16 +11,9 @@ use crate::survey::State as SurveyState;
 const CURRENT: &[&str] = &["tenant", "id"];
 const FORMER: &[&str] = &["tenant", "id", "version"];
 
-/// What every record has.
+/// What every record has, and its key.
 fn record(name: &'static str) -> Table {
-    Table::new(name)
-        .uuid("tenant")
-        .uuid("id")
-        .i64("version")
-        .i64("lane")
-        .i64("position")
-        .i64("created")
-        .i64("updated")
+    Table::record(name)
         .opt_text("source")
         .opt_text("external_id")
 }

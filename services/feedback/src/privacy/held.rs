@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use regard_database::{StoreError, Tx, Vault};
-use regard_server::privacy::{Field, Held, fields, versions};
-use regard_types::{Caller, Fault, Micros, RecordId, TenantId, Uuid};
+use regard_server::privacy::{Field, Held, fields};
+use regard_types::{Caller, Fault, Micros, RecordId, Uuid};
 
 use crate::{complaint, feedback_item, response};
 
@@ -26,13 +26,8 @@ macro_rules! held {
                 $noun::KIND
             }
 
-            async fn versions(
-                &self,
-                tx: &Tx,
-                tenant: TenantId,
-                customers: &[Uuid],
-            ) -> Result<Vec<(Uuid, i64)>, StoreError> {
-                versions(tx, tenant, $tables, customers).await
+            fn tables(&self) -> &'static [(&'static str, &'static str, &'static str)] {
+                &[$tables]
             }
 
             async fn read(

@@ -111,12 +111,7 @@ impl TryFrom<Model> for Response {
             created: Micros(created),
             updated: Micros(updated),
             content: NewResponse {
-                key: source
-                    .zip(external_id)
-                    .map(|(source, external_id)| SourceKey {
-                        source,
-                        external_id,
-                    }),
+                key: SourceKey::stored(source, external_id),
                 survey: RecordId(survey),
                 customer: customer.map(CustomerId),
                 answered: Micros(answered),

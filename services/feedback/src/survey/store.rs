@@ -159,12 +159,7 @@ impl TryFrom<Model> for Survey {
             state: State::parse(&state)
                 .ok_or_else(|| StoreError::corrupt("unknown state of a survey"))?,
             content: NewSurvey {
-                key: source
-                    .zip(external_id)
-                    .map(|(source, external_id)| SourceKey {
-                        source,
-                        external_id,
-                    }),
+                key: SourceKey::stored(source, external_id),
                 name,
                 questions: decode(&questions)?,
             },

@@ -19,13 +19,9 @@ pub trait Held: Send + Sync {
     /// Its name in an export.
     fn kind(&self) -> &'static str;
 
-    /// The versions of all records of these customers, in any order.
-    async fn versions(
-        &self,
-        tx: &Tx,
-        tenant: TenantId,
-        customers: &[Uuid],
-    ) -> Result<Vec<(Uuid, i64)>, StoreError>;
+    /// Where its versions lie: a table, its history twin, and a column that names the customer; more than once where
+    /// several columns do.
+    fn tables(&self) -> &'static [(&'static str, &'static str, &'static str)];
 
     /// A version: when it was recorded, and its fields.
     async fn read(
@@ -37,10 +33,7 @@ pub trait Held: Send + Sync {
 }
 
 /// The versions of records of these customers in a table with a history twin, where `column` names the customer.
-///
-/// # Errors
-/// What the engine answers.
-pub async fn versions(
+async fn versions(
     tx: &Tx,
     tenant: TenantId,
     (table, history, column): (&str, &str, &str),
@@ -120,10 +113,13 @@ impl Privacy {
     ) -> Result<(Vec<PersonalItem>, Option<Place>), Fault> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         for (rank, held) in self.held.iter().enumerate().skip(first) {
-            let mut versions = held.versions(tx, caller.tenant, customers).await?;
-            versions.sort_unstable();
-            versions.dedup();
-            for at in versions {
+            let mut all = Vec::new();
+            for tables in held.tables() {
+                all.extend(versions(tx, caller.tenant, *tables, customers).await?);
+            }
+            all.sort_unstable();
+            all.dedup();
+            for at in all {
                 let mut skip = 0;
                 if rank == first {
                     match at.cmp(&(id, version)) {

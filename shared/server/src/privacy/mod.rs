@@ -10,7 +10,7 @@ use std::sync::Arc;
 use regard_database::vault::SealedColumn;
 use regard_database::{Database, StoreError, Vault};
 
-pub use export::{Held, versions};
+pub use export::Held;
 pub use field::{Field, fields};
 
 /// The part of a `PrivacyService` that is the same for every service. Cheap to clone.
