@@ -8,8 +8,8 @@ use regard_database::StoreError;
 use regard_types::Service;
 
 use crate::core::Core;
-use crate::model::domain::ModelKind;
-use crate::operation::domain::State;
+use crate::model::{self, domain::ModelKind};
+use crate::operation::{self, domain::State};
 
 /// Pause between two looks at what is in memory, and how many of them pass between two looks at the store.
 const LOOK: Duration = Duration::from_secs(1);
@@ -50,18 +50,15 @@ fn tell_memory(core: &Core) {
 
 async fn tell_store(core: &Core) -> Result<(), StoreError> {
     let tx = core.db.read_system().await?;
-    let sql = "SELECT state, count(*) FROM operation GROUP BY state";
-    let operations = tx.fetch(sql, vec![]).await?;
-    let sql = "SELECT kind, serving, count(*) FROM model GROUP BY kind, serving";
-    let models = tx.fetch(sql, vec![]).await?;
+    let operations = operation::store::counts(&tx).await?;
+    let models = model::store::counts(&tx).await?;
     drop(tx);
     // What is counted no more is told as 0.
     let mut counts = [0_i64; State::ALL.len()];
-    for row in &operations {
-        let state: String = row.get(0)?;
+    for (state, operations) in &operations {
         for (count, known) in counts.iter_mut().zip(State::ALL) {
             if known.as_str() == state {
-                *count = row.get(1)?;
+                *count = *operations;
             }
         }
     }
@@ -69,11 +66,10 @@ async fn tell_store(core: &Core) -> Result<(), StoreError> {
         gauge!("regard_operations", "state" => state.as_str()).set(number(*count));
     }
     let mut counts = [[0_i64; 2]; ModelKind::ALL.len()];
-    for row in &models {
-        let (kind, serving): (String, bool) = (row.get(0)?, row.flag(1)?);
+    for (kind, serving, models) in &models {
         for (count, known) in counts.iter_mut().zip(ModelKind::ALL) {
             if known.as_str() == kind {
-                count[usize::from(serving)] = row.get(2)?;
+                count[usize::from(*serving)] = *models;
             }
         }
     }

@@ -197,3 +197,14 @@ fn read(row: &Row) -> Result<Event, StoreError> {
         channel: channel.and_then(|c| Channel::parse(&c).ok()),
     })
 }
+
+/// The merge edges of all tenants in a load: tenant, customer, and what it was merged into.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn edges(tx: &Tx, load: i64) -> Result<Vec<(TenantId, Uuid, Option<Uuid>)>, StoreError> {
+    let sql = "SELECT tenant, customer, link FROM event WHERE kind = 4 AND load = $1";
+    let rows = tx.fetch(sql, vec![load.into()]).await?;
+    let edge = |row: &Row| Ok((TenantId(row.get(0)?), row.get(1)?, row.get(2)?));
+    rows.iter().map(edge).collect()
+}

@@ -45,18 +45,9 @@ pub async fn checkpoint(core: &Core) -> Result<(), Fault> {
             position: m.position,
         })
         .collect();
-    let sql = "INSERT INTO checkpoint (at, positions) VALUES ($1, $2) ON CONFLICT (at) DO NOTHING";
     let minute = now - now.rem_euclid(60_000_000);
-    tx.run(
-        sql,
-        vec![minute.into(), Positions { lanes }.encode_to_vec().into()],
-    )
-    .await?;
-    tx.run(
-        "DELETE FROM checkpoint WHERE at < $1",
-        vec![(now - KEPT).into()],
-    )
-    .await?;
+    let positions = Positions { lanes }.encode_to_vec();
+    store::checkpoint(&tx, minute, positions, now - KEPT).await?;
     tx.commit().await?;
     Ok(())
 }

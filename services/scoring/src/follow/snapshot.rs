@@ -17,6 +17,7 @@ use super::store::{self, Cursor, Load};
 use super::watch::{FollowError, Source};
 use crate::core::Core;
 use crate::erasure;
+use crate::event;
 use crate::event::wire::{Told, decode_customer, decode_feedback};
 use crate::group;
 use crate::tenant;
@@ -39,8 +40,7 @@ pub async fn begin(core: &Core, feed: Service, lease: (&Lease, i64)) -> Result<L
     let load = store::begin(&tx, feed, true, tx.now().0).await?;
     if feed == Service::Customer {
         // A restored store may know older versions of the tenants: they count.
-        tx.run("UPDATE tenant_state SET record_version = 0", vec![])
-            .await?;
+        tenant::store::forget_versions(&tx).await?;
     }
     tx.commit().await?;
     Ok(load)
@@ -144,28 +144,17 @@ async fn switch(
 
 /// Works out every group anew from the merge edges that count.
 async fn regroup_all(tx: &Tx) -> Result<(), StoreError> {
-    tx.run(
-        "UPDATE alias SET canonical = arrival WHERE canonical <> arrival",
-        vec![],
-    )
-    .await?;
+    group::store::part_all(tx).await?;
     let loads = store::loads(tx).await?;
-    let rows = tx
-        .fetch(
-            "SELECT tenant, customer, link FROM event WHERE kind = 4 AND load = $1",
-            vec![loads.customer.into()],
-        )
-        .await?;
-    let mut ends: BTreeMap<Uuid, Vec<Uuid>> = BTreeMap::new();
-    for row in &rows {
-        let ends = ends.entry(row.get(0)?).or_default();
-        ends.push(row.get(1)?);
-        ends.extend(row.get::<Option<Uuid>>(2)?);
+    let mut ends: BTreeMap<TenantId, Vec<Uuid>> = BTreeMap::new();
+    for (tenant, from, into) in event::store::edges(tx, loads.customer).await? {
+        let ends = ends.entry(tenant).or_default();
+        ends.push(from);
+        ends.extend(into);
     }
     for (tenant, mut around) in ends {
         around.sort_unstable();
         around.dedup();
-        let tenant = TenantId(tenant);
         let regrouping = group::store::regroup(tx, tenant, loads, &around).await?;
         group::store::set(tx, tenant, &regrouping.aliases).await?;
     }

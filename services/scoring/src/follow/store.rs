@@ -1,8 +1,8 @@
 //! The load and feed_cursor tables: what was read of each feed, and how far it is applied.
 
 use regard_cache::{Mark, Vector};
-use regard_database::{Engine, StoreError, Tx};
-use regard_types::{Service, TenantId, Uuid};
+use regard_database::{Engine, Row, StoreError, Tx};
+use regard_types::{Service, TenantId, TokenPart, Uuid};
 
 use crate::event::store::Loads;
 
@@ -325,6 +325,55 @@ pub async fn set_cached(tx: &Tx, load: i64, lane: u16, position: u64) -> Result<
     Ok(())
 }
 
+/// A load of a feed, and how far a lane of it is applied.
+#[derive(Debug)]
+pub struct Followed {
+    /// The feed.
+    pub feed: Service,
+    /// Its epoch.
+    pub epoch: Uuid,
+    /// The load's state: `loading`, `active` or `old`.
+    pub state: String,
+    /// The load.
+    pub load: i64,
+    /// The lane's place; None for a load without a lane yet.
+    pub place: Option<TokenPart>,
+}
+
+/// All loads of all feeds, lane by lane.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn followed(tx: &Tx) -> Result<Vec<Followed>, StoreError> {
+    let sql = "SELECT l.feed, l.epoch, l.state, l.no, c.lane, c.position, c.nonce FROM load l LEFT JOIN feed_cursor c ON c.load = l.no";
+    let rows = tx.fetch(sql, vec![]).await?;
+    rows.iter().map(read_followed).collect()
+}
+
+fn read_followed(row: &Row) -> Result<Followed, StoreError> {
+    let (feed, epoch): (String, Uuid) = (row.get(0)?, row.get(1)?);
+    let feed =
+        Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
+    let lane: Option<i64> = row.get(4)?;
+    let place = match lane {
+        None => None,
+        Some(lane) => Some(TokenPart {
+            service: feed,
+            epoch,
+            lane: u16::try_from(lane).map_err(StoreError::corrupt)?,
+            position: row.get::<i64>(5)?.cast_unsigned(),
+            nonce: row.get::<i64>(6)?.cast_unsigned(),
+        }),
+    };
+    Ok(Followed {
+        feed,
+        epoch,
+        state: row.get(2)?,
+        load: row.get(3)?,
+        place,
+    })
+}
+
 /// All positions applied, of all feeds that are followed.
 ///
 /// # Errors
@@ -344,6 +393,23 @@ pub async fn vector(tx: &Tx) -> Result<Vector, StoreError> {
         });
     }
     Ok(Vector::new(marks))
+}
+
+/// Notes positions applied at a time, once; and takes what was noted before another time.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn checkpoint(
+    tx: &Tx,
+    at: i64,
+    positions: Vec<u8>,
+    before: i64,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO checkpoint (at, positions) VALUES ($1, $2) ON CONFLICT (at) DO NOTHING";
+    tx.run(sql, vec![at.into(), positions.into()]).await?;
+    let sql = "DELETE FROM checkpoint WHERE at < $1";
+    tx.run(sql, vec![before.into()]).await?;
+    Ok(())
 }
 
 /// The cache's generation, and whether a lane's effects are on their way to the cache.

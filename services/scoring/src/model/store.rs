@@ -295,3 +295,15 @@ fn grade(letter: &str) -> Grade {
         .find(|g| g.as_str() == letter)
         .unwrap_or(Grade::E)
 }
+
+/// How many models of all tenants there are of each kind, serving and not.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn counts(tx: &Tx) -> Result<Vec<(String, bool, i64)>, StoreError> {
+    let sql = "SELECT kind, serving, count(*) FROM model GROUP BY kind, serving";
+    let rows = tx.fetch(sql, vec![]).await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.flag(1)?, row.get(2)?)))
+        .collect()
+}

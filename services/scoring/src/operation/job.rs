@@ -17,7 +17,7 @@ use super::api::any;
 use super::domain::{Operation, Progress, State, Task};
 use super::store;
 use crate::core::Core;
-use crate::{model, roll};
+use crate::{model, roll, summary};
 
 /// How long a replica that died keeps the work from the others.
 const LEASE: Duration = Duration::from_secs(6);
@@ -311,7 +311,7 @@ async fn rescore(core: &Core, turn: &Turn<'_>) -> Result<(), Fault> {
     if progress.total == 0 {
         "scoring all customers".clone_into(&mut progress.step);
         let tx = core.db.read_system().await?;
-        progress.total = customers(&tx, tenant).await?;
+        progress.total = summary::store::count(&tx, tenant).await?;
     }
     loop {
         let (last, scored) = roll::rescore_page(core, tenant, progress.after, true).await?;
@@ -329,14 +329,4 @@ async fn rescore(core: &Core, turn: &Turn<'_>) -> Result<(), Fault> {
     turn.end(&tx, State::Done, result, tx.now()).await?;
     tx.commit().await?;
     Ok(())
-}
-
-async fn customers(tx: &Tx, tenant: TenantId) -> Result<i64, StoreError> {
-    let row = tx
-        .fetch_one(
-            "SELECT count(*) FROM summary WHERE tenant = $1",
-            vec![tenant.0.into()],
-        )
-        .await?;
-    row.map_or(Ok(0), |row| row.get(0))
 }

@@ -232,12 +232,20 @@ pub async fn forget(tx: &Tx, tenant: TenantId, customers: &[Uuid]) -> Result<(),
         bytes[4..].fill(0);
         progress.after = bytes.to_vec();
         let sql = "UPDATE operation SET progress = $3 WHERE tenant = $1 AND id = $2";
-        let values = vec![
-            tenant.0.into(),
-            id.into(),
-            progress.encode_to_vec().into(),
-        ];
+        let values = vec![tenant.0.into(), id.into(), progress.encode_to_vec().into()];
         tx.run(sql, values).await?;
     }
     Ok(())
+}
+
+/// How many operations of all tenants are in each state that one is in.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn counts(tx: &Tx) -> Result<Vec<(String, i64)>, StoreError> {
+    let sql = "SELECT state, count(*) FROM operation GROUP BY state";
+    let rows = tx.fetch(sql, vec![]).await?;
+    rows.iter()
+        .map(|row| Ok((row.get(0)?, row.get(1)?)))
+        .collect()
 }

@@ -18,7 +18,7 @@ const LEASE: Duration = Duration::from_secs(6);
 /// How often tenants are looked at: a pinned day that moves is rolled this soon.
 const LOOK: Duration = Duration::from_millis(250);
 /// Customers a transaction.
-const PAGE: usize = 500;
+const PAGE: i64 = 500;
 
 /// Rolls until told to stop. Several replicas may: one holds the lease, and gives it back in the end.
 pub async fn run(core: Arc<Core>, stop: CancellationToken) {
@@ -182,25 +182,9 @@ async fn page(
     let Some(state) = tenant::store::get(&tx, tenant).await? else {
         return Ok((None, 0));
     };
-    let today = i64::from(state.today(core.clock()).0);
-    let limit = i64::try_from(PAGE).unwrap_or(500);
-    let condition = if all {
-        ""
-    } else {
-        " AND (stamp <> $4 OR models <> $5 OR as_of IS NULL OR as_of < $6)"
-    };
-    let sql = format!(
-        "SELECT customer FROM summary WHERE tenant = $1 AND customer > $2{condition} ORDER BY customer LIMIT $3"
-    );
-    let mut values = vec![tenant.0.into(), after.into(), limit.into()];
-    if !all {
-        values.extend([state.stamp.into(), state.models.into(), today.into()]);
-    }
-    let rows = tx.fetch(sql, values).await?;
-    let customers = rows
-        .iter()
-        .map(|row| row.get(0))
-        .collect::<Result<Vec<Uuid>, _>>()?;
+    let at = (state.stamp, state.models, state.today(core.clock()));
+    let behind = (!all).then_some(at);
+    let customers = summaries::customers(&tx, tenant, after, behind, PAGE).await?;
     let Some(last) = customers.last().copied() else {
         return Ok((None, 0));
     };

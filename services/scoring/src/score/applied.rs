@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use regard_cache::{Mark, Vector};
-use regard_database::{Row, StoreError, Tx};
+use regard_database::{StoreError, Tx};
 use regard_types::{ChangeToken, Fault, Service, TokenPart, Uuid};
 
 use crate::event::store::Loads;
+use crate::follow;
+use crate::follow::store::Followed;
 
 /// What the store said of the feeds at one moment.
 #[derive(Debug)]
@@ -53,7 +55,6 @@ pub enum Coverage {
 /// # Errors
 /// What the engine answers.
 pub async fn read(tx: &Tx, at: Instant) -> Result<Applied, StoreError> {
-    let sql = "SELECT l.feed, l.epoch, l.state, l.no, c.lane, c.position, c.nonce FROM load l LEFT JOIN feed_cursor c ON c.load = l.no";
     let mut out = Applied {
         loads: Loads {
             customer: -1,
@@ -64,18 +65,16 @@ pub async fn read(tx: &Tx, at: Instant) -> Result<Applied, StoreError> {
         feeds: Vec::new(),
         places: Vec::new(),
     };
-    for row in tx.fetch(sql, vec![]).await? {
-        take(&mut out, &row)?;
+    for followed in follow::store::followed(tx).await? {
+        take(&mut out, &followed)?;
     }
     out.vector = Vector::new(out.places.iter().map(Mark::from));
     Ok(out)
 }
 
-fn take(out: &mut Applied, row: &Row) -> Result<(), StoreError> {
-    let (feed, epoch, state): (String, Uuid, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-    let service =
-        Service::parse(&feed).ok_or_else(|| StoreError::corrupt("a load of no known feed"))?;
-    let state = match state.as_str() {
+fn take(out: &mut Applied, followed: &Followed) -> Result<(), StoreError> {
+    let (service, epoch) = (followed.feed, followed.epoch);
+    let state = match followed.state.as_str() {
         "active" => State::Active,
         "loading" => State::Loading,
         _ => State::Old,
@@ -95,20 +94,11 @@ fn take(out: &mut Applied, row: &Row) -> Result<(), StoreError> {
         return Ok(());
     }
     match service {
-        Service::Customer => out.loads.customer = row.get(3)?,
-        Service::Feedback => out.loads.feedback = row.get(3)?,
+        Service::Customer => out.loads.customer = followed.load,
+        Service::Feedback => out.loads.feedback = followed.load,
         Service::Scoring => return Err(StoreError::corrupt("a load of scoring's own feed")),
     }
-    let lane: Option<i64> = row.get(4)?;
-    if let Some(lane) = lane {
-        out.places.push(TokenPart {
-            service,
-            epoch,
-            lane: u16::try_from(lane).map_err(StoreError::corrupt)?,
-            position: row.get::<i64>(5)?.cast_unsigned(),
-            nonce: row.get::<i64>(6)?.cast_unsigned(),
-        });
-    }
+    out.places.extend(followed.place);
     Ok(())
 }
 

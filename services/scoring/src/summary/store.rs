@@ -291,3 +291,39 @@ fn decode_answers(bytes: &[u8]) -> Result<Vec<AnswerFact>, StoreError> {
     };
     stored.answers.into_iter().map(one).collect()
 }
+
+/// Customers by id, after an id: all of them, or those whose row is behind a stamp, a model version or a day.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn customers(
+    tx: &Tx,
+    tenant: TenantId,
+    after: Uuid,
+    behind: Option<(i64, i64, Day)>,
+    limit: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let mut values = vec![tenant.0.into(), after.into(), limit.into()];
+    let condition = match behind {
+        None => "",
+        Some((stamp, models, day)) => {
+            values.extend([stamp.into(), models.into(), i64::from(day.0).into()]);
+            " AND (stamp <> $4 OR models <> $5 OR as_of IS NULL OR as_of < $6)"
+        }
+    };
+    let sql = format!(
+        "SELECT customer FROM summary WHERE tenant = $1 AND customer > $2{condition} ORDER BY customer LIMIT $3"
+    );
+    let rows = tx.fetch(sql, values).await?;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// How many customers a tenant has.
+///
+/// # Errors
+/// What the engine answers.
+pub async fn count(tx: &Tx, tenant: TenantId) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM summary WHERE tenant = $1";
+    let row = tx.fetch_one(sql, vec![tenant.0.into()]).await?;
+    row.map_or(Ok(0), |row| row.get(0))
+}
