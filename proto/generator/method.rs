@@ -29,6 +29,7 @@ pub fn responses(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> HashSet<S
 
 pub fn methods(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Result<String, Fault> {
     let permission = pool.get_extension_by_name("regard.common.v1.permission");
+    let waits = pool.get_extension_by_name("regard.common.v1.waits");
     let mut table = String::new();
     let mut arms = String::new();
     let mut count = 0;
@@ -52,10 +53,13 @@ pub fn methods(pool: &DescriptorPool, own: &dyn Fn(&str) -> bool) -> Result<Stri
                     "{place}: the permission {named:?} is not of the form `noun.verb` in lower case"
                 ));
             }
+            let waits = waits
+                .as_ref()
+                .is_some_and(|extension| options.get_extension(extension).as_bool() == Some(true));
             writeln!(
                 table,
                 "Method {{ path: {path:?}, service: {:?}, permission: {named:?}, request_id: {}, client_streaming: {}, \
-                 server_streaming: {}, change_tokens: {:?}, change_token: {:?}, request: {:?}, response: {:?} }},",
+                 server_streaming: {}, waits: {waits}, change_tokens: {:?}, change_token: {:?}, request: {:?}, response: {:?} }},",
                 service.full_name(),
                 method.input().get_field_by_name("request_id").is_some(),
                 method.is_client_streaming(),

@@ -15,6 +15,8 @@ pub struct Method {
     pub client_streaming: bool,
     /// True where the server streams.
     pub server_streaming: bool,
+    /// True for a unary one that may wait on purpose for something to happen.
+    pub waits: bool,
     /// The number of the request's `change_tokens`, where it has them: what is read is at least as new.
     pub change_tokens: Option<u32>,
     /// The number of the response's `change_token`, where it has one: names what was written.

@@ -23,3 +23,8 @@ pub fn caller_of<T>(request: &tonic::Request<T>) -> Result<Caller, Fault> {
     let caller = request.extensions().get::<Caller>().cloned();
     caller.ok_or_else(|| Fault::unauthenticated("the call carries no identity"))
 }
+
+/// Whether it is a server of the suite: it may read every tenant's changes, and is refused for no load.
+pub(crate) fn is_server(caller: &Caller) -> bool {
+    caller.all_tenants && caller.may(crate::identity::role::READ_ALL)
+}

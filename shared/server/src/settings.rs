@@ -77,7 +77,7 @@ impl Default for ServerSettings {
             keepalive_ms: 30_000,
             keepalive_timeout_ms: 10_000,
             max_connection_age_ms: 300_000,
-            max_connection_age_grace_ms: 0,
+            max_connection_age_grace_ms: 1_800_000,
             stop_delay_ms: 0,
             grace_ms: 10_000,
             hand_back_ms: 5_000,
@@ -235,7 +235,8 @@ pub struct IdentitySettings {
     pub embedded: bool,
     /// Static keys.
     pub keys: Vec<KeySettings>,
-    /// Whom DNS names of client certificates stand for. A certificate may name its caller itself, by the URI
+    /// Whom DNS names of client certificates stand for. Certificates may name every role, as servers of the suite know each
+    /// other by them: whoever signs them (`tls.client_ca_file`) decides who is a server and who an operator. A certificate may name its caller itself, by the URI
     /// `regard://TENANT/CALLER?role=ROLE` among its subject alternative names.
     pub certificates: Vec<CertificateSettings>,
     /// Signed tokens; none takes no tokens.
@@ -276,6 +277,9 @@ pub struct JwtSettings {
     pub tenant_claim: String,
     /// The claim that names the roles: a list, or one text with spaces.
     pub roles_claim: String,
+    /// Which of Regard's own roles tokens may name, never `service`; others that they name grant nothing. A tenant's own
+    /// roles may always be named: its managers made them.
+    pub roles: Vec<String>,
     /// How far clocks may differ, seconds: 0 to 60.
     pub skew_s: u64,
 }
@@ -290,6 +294,16 @@ impl Default for JwtSettings {
             jwks_ca_file: String::new(),
             tenant_claim: "regard_tenant".to_owned(),
             roles_claim: "regard_roles".to_owned(),
+            roles: [
+                "reader",
+                "writer",
+                "agent",
+                "analyst",
+                "manager",
+                "privacy-officer",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             skew_s: 30,
         }
     }

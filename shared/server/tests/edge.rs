@@ -440,7 +440,7 @@ async fn too_many_calls_are_refused() {
     let mut settings = stage::settings();
     settings.limits.concurrency_min = 4;
     settings.limits.concurrency_max = 4;
-    settings.limits.streams_max = 2;
+    settings.limits.streams_max = 4;
     let play = Play::with(settings, regard_server::Identity::embedded(&stage::SECRET)).await;
     let client = play.tcp(&Options::default()).await;
     let slow = (0..8).map(|_| {

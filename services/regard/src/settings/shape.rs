@@ -128,6 +128,7 @@ pub struct Jwt {
     pub jwks_ca_file: String,
     pub tenant_claim: String,
     pub roles_claim: String,
+    pub roles: String,
     pub skew_s: u64,
 }
 

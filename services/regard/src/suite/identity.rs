@@ -70,18 +70,22 @@ fn jwt(given: &crate::settings::Jwt) -> anyhow::Result<Option<JwtSettings>> {
         }
         return Ok(None);
     }
-    let audience = given.audience.split(',').map(str::trim);
-    Ok(Some(JwtSettings {
-        issuer: given.issuer.clone(),
-        audience: audience
+    let list = |text: &str| {
+        let names = text.split(',').map(str::trim);
+        names
             .filter(|one| !one.is_empty())
             .map(str::to_owned)
-            .collect(),
+            .collect()
+    };
+    Ok(Some(JwtSettings {
+        issuer: given.issuer.clone(),
+        audience: list(&given.audience),
         jwks_file: given.jwks_file.clone(),
         jwks_url: given.jwks_url.clone(),
         jwks_ca_file: given.jwks_ca_file.clone(),
         tenant_claim: given.tenant_claim.clone(),
         roles_claim: given.roles_claim.clone(),
+        roles: list(&given.roles),
         skew_s: given.skew_s,
     }))
 }

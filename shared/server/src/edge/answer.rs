@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use super::meter::Flight;
 use super::request_id::RequestId;
 use super::{STATUS, failed, late, panicked, published};
+use crate::serve::Unread;
 use crate::status::bare;
 
 pub(crate) struct Answer {
@@ -25,6 +26,8 @@ pub(crate) struct Answer {
     request_id: RequestId,
     deadline: Option<Pin<Box<Sleep>>>,
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// From the head or a frame until the next is asked for.
+    unread: Option<Unread>,
     flight: Flight,
 }
 
@@ -41,6 +44,7 @@ impl Answer {
             request_id,
             deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline.into()))),
             stop: stop.map(|stop| Box::pin(stop.cancelled_owned())),
+            unread: Some(flight.unread()),
             flight,
         }
     }
@@ -58,6 +62,13 @@ impl Answer {
     }
 
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if self.body.is_none() {
+            return Poll::Ready(None);
+        }
+        // First: a stream that always has something to send ends, too.
+        if let Some(failure) = self.over(cx) {
+            return Poll::Ready(Some(self.fail(failure)));
+        }
         let Some(body) = self.body.as_mut() else {
             return Poll::Ready(None);
         };
@@ -84,26 +95,24 @@ impl Answer {
                 self.body = None;
                 Poll::Ready(None)
             }
-            Ok(Poll::Pending) => self.waiting(cx),
+            Ok(Poll::Pending) => Poll::Pending,
         }
     }
 
-    /// Nothing to send: perhaps the time is up.
-    fn waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+    /// Why it must end now: its time is up, or the server's.
+    fn over(&mut self, cx: &mut Context<'_>) -> Option<Status> {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(cx).is_ready()
         {
-            let failure = late(self.flight.started().elapsed());
-            return Poll::Ready(Some(self.fail(failure)));
+            return Some(late(self.flight.started().elapsed()));
         }
         if let Some(stop) = &mut self.stop
             && stop.as_mut().poll(cx).is_ready()
         {
             let text = "the server stops; open the stream again, it will be served elsewhere";
-            let failure = bare(Code::Unavailable, "BUSY", text, &[]);
-            return Poll::Ready(Some(self.fail(failure)));
+            return Some(bare(Code::Unavailable, "BUSY", text, &[]));
         }
-        Poll::Pending
+        None
     }
 }
 
@@ -117,7 +126,12 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         let _inside = this.flight.inside();
-        this.next(cx).map(|frame| frame.map(Ok))
+        this.unread = None;
+        let next = this.next(cx);
+        if matches!(next, Poll::Ready(Some(_))) {
+            this.unread = Some(this.flight.unread());
+        }
+        next.map(|frame| frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Figures of each RPC. Handles are looked up once; a call that nobody waits for any more counts as cancelled.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use tracing::span::EnteredSpan;
 
 use super::method::Method;
 use crate::limit::Place;
-use crate::serve::OpenCall;
+use crate::serve::{OpenCall, Unread};
 use crate::telemetry;
 
 /// The handles of one RPC.
@@ -98,6 +99,28 @@ impl Flight {
         self.place = None;
     }
 
+    /// The handler is done. Its answer is still to be sent, but that takes as long as its reader likes.
+    pub(crate) fn worked(&mut self) {
+        if let Some(place) = self.place.take() {
+            place.worked(self.started.elapsed());
+        }
+    }
+
+    /// Where it comes from.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.open.peer()
+    }
+
+    /// It is a stream that anyone may open; false where the connection has too many of them.
+    pub(crate) fn is_public(&mut self) -> bool {
+        self.open.is_public()
+    }
+
+    /// Its reader has something to take, until that is dropped.
+    pub(crate) fn unread(&self) -> Unread {
+        self.open.unread()
+    }
+
     /// Takes its place until it ends.
     pub(crate) fn hold(&mut self, place: Place) {
         self.place = Some(place);
@@ -130,10 +153,14 @@ impl Flight {
         }
         self.method.meter.count(code, self.started);
         // Refusals take no time, whatever the load: what was worked on tells how busy the server is.
-        if let Some(place) = &self.place
-            && matches!(code, Code::Ok | Code::DeadlineExceeded | Code::Unavailable)
-        {
-            place.worked(self.started.elapsed());
+        if let Some(place) = &self.place {
+            match code {
+                Code::Ok => place.worked(self.started.elapsed()),
+                Code::DeadlineExceeded | Code::Cancelled => {
+                    place.given_up(self.started.elapsed());
+                }
+                _ => {}
+            }
         }
         telemetry::ended(&self.span, code);
         if tracing::event_enabled!(tracing::Level::DEBUG) {

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::meter::Meter;
+use crate::identity::role;
 use crate::limit::Pace;
 use crate::service::{Grpc, Route};
 
@@ -24,12 +26,21 @@ pub(crate) struct Method {
     pub(crate) streaming: bool,
     pub(crate) client_streaming: bool,
     pub(crate) server_streaming: bool,
+    /// Unary, but it may wait on purpose: counted among streams.
+    pub(crate) waits: bool,
+    /// Asked by the suite's own servers alone: never refused for load.
+    pub(crate) internal: bool,
+    /// Longest time of a public stream, whatever its caller asks for.
+    pub(crate) longest: Option<Duration>,
     /// None for an RPC that is not served.
     pub(crate) route: Option<Arc<dyn Route>>,
     pub(crate) meter: Meter,
     /// Its latencies, for the limit of calls in work.
     pub(crate) pace: Arc<Pace>,
 }
+
+/// How long a stream of reflection may be open.
+const REFLECTION: Duration = Duration::from_secs(60);
 
 /// Service, method, path, whether it streams back: what anyone may call.
 const PUBLIC: [(&str, &str, &str, bool); 4] = [
@@ -90,6 +101,9 @@ impl Methods {
                         streaming: method.client_streaming || method.server_streaming,
                         client_streaming: method.client_streaming,
                         server_streaming: method.server_streaming,
+                        waits: method.waits,
+                        internal: role::is_internal(method.permission),
+                        longest: None,
                         route: Some(Arc::clone(route)),
                         meter: Meter::new(service, name),
                         pace: Arc::default(),
@@ -109,6 +123,9 @@ impl Methods {
                         streaming: *streaming,
                         client_streaming: false,
                         server_streaming: *streaming,
+                        waits: false,
+                        internal: false,
+                        longest: (*name == "ServerReflectionInfo").then_some(REFLECTION),
                         route: Some(Arc::clone(route)),
                         meter: Meter::new(service, name),
                         pace: Arc::default(),
@@ -127,6 +144,9 @@ impl Methods {
             streaming: false,
             client_streaming: false,
             server_streaming: false,
+            waits: false,
+            internal: false,
+            longest: None,
             route: None,
             meter: Meter::new("unknown", "unknown"),
             pace: Arc::default(),
@@ -136,7 +156,7 @@ impl Methods {
 
     /// The latencies of all that is limited.
     pub(crate) fn paces(&self) -> Vec<Arc<Pace>> {
-        let limited = |method: &&Arc<Method>| !method.public && !method.streaming;
+        let limited = |method: &&Arc<Method>| !method.public && !method.streaming && !method.waits;
         let methods = self.by_path.values().filter(limited);
         methods.map(|method| Arc::clone(&method.pace)).collect()
     }

@@ -7,20 +7,22 @@ mod meter;
 mod method;
 mod request_id;
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use http::{HeaderMap, Request, Response};
-use regard_types::{Caller, Fault};
+use regard_types::{Caller, Fault, Scope};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
+use crate::caller::is_server;
 use crate::identity::{Ask, Found, Identity};
-use crate::limit::Gate;
-use crate::serve::{OpenCall, PeerCertificate};
+use crate::limit::{Gate, public_streams};
+use crate::serve::{OpenCall, PUBLIC, PeerCertificate};
 use crate::status::{bare, fitting, status};
 use crate::telemetry::{self, Begun};
 use answer::Answer;
@@ -64,19 +66,39 @@ impl Edge {
         let request_id = RequestId::of(request.headers());
         let method = Arc::clone(self.methods.of(request.uri().path()));
         let mut flight = Flight::start(&method, open);
-        let trusted = trusted.as_deref();
-        let mut admitted = self
-            .admit(&mut request, trusted, &method, &request_id, &mut flight)
+        // Whatever is logged belongs to the call; whose it is shows in a moment.
+        let early = Scope {
+            request_id: Arc::clone(&request_id.text),
+            ..Scope::default()
+        };
+        let found = Arc::new(early)
+            .run(self.identify(
+                &mut request,
+                trusted.as_deref(),
+                &method,
+                &request_id,
+                &mut flight,
+            ))
             .await;
-        if admitted.is_ok()
-            && let Some(caller) = request.extensions().get::<Caller>()
-            && let Err(refusal) = self.gate.rate(caller).await
-        {
-            admitted = Err(refusal);
-        }
-        let Begun { span, scope } = telemetry::begin(&mut request, &method, &request_id.text);
+        let caller = request.extensions().get::<Caller>().cloned();
+        let allowed = caller
+            .as_ref()
+            .is_some_and(|caller| caller.may(method.permission));
+        let Begun { span, scope } =
+            telemetry::begin(&mut request, &method, &request_id.text, allowed);
         flight.enter(span.clone(), Arc::clone(&scope));
-        let work = self.pass(request, admitted, method, request_id, flight);
+        let work = async move {
+            let admitted = match (found, &caller) {
+                (Ok(_), Some(_)) if !allowed => Err(status(Fault::denied(method.permission))),
+                (Ok(limits), Some(caller)) => {
+                    let admitted = self.admit(caller, &method, &mut flight).await;
+                    admitted.map(|()| limits)
+                }
+                (found, _) => found,
+            };
+            self.pass(request, admitted, method, request_id, flight)
+                .await
+        };
         if span.is_none() {
             scope.run(work).await
         } else {
@@ -110,9 +132,9 @@ impl Edge {
             );
         };
         let work = AssertUnwindSafe(route.call(request)).catch_unwind();
-        let done = match limit {
+        let done = match deadline {
             None => Ok(work.await),
-            Some(limit) => tokio::time::timeout(limit, work).await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await,
         };
         match done {
             Ok(Ok(Ok(response))) => self.answer(response, &method, request_id, deadline, flight),
@@ -121,8 +143,8 @@ impl Edge {
         }
     }
 
-    /// Limit, deadline, identity and permission; the caller goes into the request.
-    async fn admit(
+    /// Room, deadline and identity; the caller goes into the request.
+    async fn identify(
         &self,
         request: &mut Request<Body>,
         trusted: Option<&Caller>,
@@ -131,44 +153,80 @@ impl Edge {
         flight: &mut Flight,
     ) -> Result<Admitted, Status> {
         let asked = timeout(request.headers())?;
+        let until = |limit: Option<Duration>, flight: &Flight| {
+            limit.and_then(|limit| flight.started().checked_add(limit))
+        };
         if method.public || method.route.is_none() {
-            return Ok((asked, None));
+            if method.streaming {
+                if !flight.is_public() {
+                    return Err(public_streams(PUBLIC));
+                }
+                flight.hold(self.gate.public()?);
+            }
+            let limit = match (asked, method.longest) {
+                (Some(asked), Some(longest)) => Some(asked.min(longest)),
+                (asked, longest) => asked.or(longest),
+            };
+            return Ok((limit, until(limit, flight)));
         }
+        let shown = request.extensions().get::<PeerCertificate>();
         // Before anything that costs: most of what an overloaded server hears ends here.
-        if method.streaming {
-            flight.hold(self.gate.stream()?);
-        } else if trusted.is_none() {
-            flight.hold(self.gate.call(&method.pace)?);
+        if trusted.is_none() && !method.streaming && !method.waits {
+            match self.gate.call(&method.pace) {
+                Ok(place) => flight.hold(place),
+                // Without their answers other servers would refuse all calls.
+                Err(_) if method.internal && self.is_server(request.headers(), shown) => {}
+                Err(refusal) => return Err(refusal),
+            }
         }
         let limit = if method.streaming {
             asked // an open stream has no other end than its caller's
         } else {
             Some(asked.map_or(self.deadline, |asked| asked.min(self.deadline)))
         };
-        let deadline = limit.and_then(|limit| flight.started().checked_add(limit));
-        let shown = request.extensions().get::<PeerCertificate>();
+        let deadline = until(limit, flight);
         let found = self.identity.find(request.headers(), shown, trusted);
         let known = match found.map_err(status)? {
             Found::Caller(caller) => caller,
-            Found::Ask(ask) => self.ask(ask, limit).await?,
+            Found::Ask(ask) => self.ask(ask, limit, flight.peer()).await?,
         };
-        let caller = Caller {
+        request.extensions_mut().insert(Caller {
             request_id: Arc::clone(&request_id.text),
             deadline,
             ..known
-        };
-        let may = caller.may(method.permission);
-        request.extensions_mut().insert(caller);
-        if !may {
-            return Err(status(Fault::denied(method.permission)));
-        }
+        });
         Ok((limit, deadline))
     }
 
+    /// The caller's and its tenant's rate, and room for a stream.
+    async fn admit(
+        &self,
+        caller: &Caller,
+        method: &Method,
+        flight: &mut Flight,
+    ) -> Result<(), Status> {
+        self.gate.rate(caller).await?;
+        if method.streaming || method.waits {
+            flight.hold(self.gate.stream(caller)?);
+        }
+        Ok(())
+    }
+
+    /// Whether a call is that of a server of the suite, as far as is known without asking.
+    fn is_server(&self, headers: &HeaderMap, shown: Option<&PeerCertificate>) -> bool {
+        let found = self.identity.find(headers, shown, None);
+        matches!(found, Ok(Found::Caller(caller)) if is_server(&caller))
+    }
+
     /// Looks a caller up, in bounded time; once in some seconds for each.
-    async fn ask(&self, ask: Ask, limit: Option<Duration>) -> Result<Caller, Status> {
+    async fn ask(
+        &self,
+        ask: Ask,
+        limit: Option<Duration>,
+        peer: Option<IpAddr>,
+    ) -> Result<Caller, Status> {
         let limit = limit.map_or(LOOK_UP, |limit| limit.min(LOOK_UP));
-        let asked = Box::pin(self.identity.ask(ask));
+        let asked = Box::pin(self.identity.ask(ask, peer));
         match tokio::time::timeout(limit, asked).await {
             Ok(caller) => caller.map_err(status),
             Err(_) => Err(late(limit)),
@@ -193,6 +251,9 @@ impl Edge {
                 Response::from_parts(head, body)
             }
             None => {
+                if !method.streaming {
+                    flight.worked();
+                }
                 let stop =
                     (method.server_streaming && !method.client_streaming).then(|| flight.leaving());
                 head.headers

@@ -10,7 +10,8 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use regard_types::Fault;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::JoinHandle;
 
 use super::fetch::{Fetch, LARGEST};
 
@@ -43,7 +44,6 @@ pub(super) struct Keys {
     text: Vec<u8>,
     stamp: Option<Stamp>,
     read: Option<Instant>,
-    tried: Option<Instant>,
 }
 
 /// What tells a changed file.
@@ -62,25 +62,29 @@ pub(super) enum Source {
 }
 
 /// A key set.
-pub(super) struct KeySet {
+pub(super) struct KeySet(Arc<Shared>);
+
+/// A reading outlives the call that began it: calls hold it together.
+struct Shared {
     source: Source,
     keys: ArcSwap<Keys>,
-    reading: Mutex<()>,
+    /// Held while one reads; when the last reading began.
+    reading: Arc<Mutex<Option<Instant>>>,
 }
 
 impl KeySet {
     /// A set that is read at its first use.
     pub fn new(source: Source) -> Self {
-        Self {
+        Self(Arc::new(Shared {
             source,
             keys: ArcSwap::from_pointee(Keys::default()),
-            reading: Mutex::new(()),
-        }
+            reading: Arc::default(),
+        }))
     }
 
     /// Reads a file now, so that a wrong one is told at the start; an address may be away and is asked later.
     pub fn check(&self) -> Result<(), String> {
-        let Source::File(path) = &self.source else {
+        let Source::File(path) = &self.0.source else {
             return Ok(());
         };
         let text = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
@@ -92,8 +96,8 @@ impl KeySet {
 
     /// The keys as they are now.
     pub async fn current(&self) -> Result<Arc<Keys>, Fault> {
-        let now = self.keys.load_full();
-        match &self.source {
+        let now = self.0.keys.load_full();
+        match &self.0.source {
             Source::File(path) => {
                 let stamp = stamp(path).await;
                 if stamp.is_some() && stamp != now.stamp {
@@ -104,17 +108,18 @@ impl KeySet {
                 Some(read) if read.elapsed() < OLD => {}
                 // Others go on with what is there while one asks.
                 Some(read) if read.elapsed() < TOO_OLD => {
-                    if now.tried.is_none_or(|tried| tried.elapsed() >= PAUSE)
-                        && let Ok(_one) = self.reading.try_lock()
+                    if let Ok(tried) = Arc::clone(&self.0.reading).try_lock_owned()
+                        && tried.is_none_or(|tried| tried.elapsed() >= PAUSE)
                     {
-                        self.take().await;
+                        // Nobody waits for it: what is there is good.
+                        drop(self.take(tried));
                     }
                 }
                 _ => self.read_again(&now).await,
             },
         }
-        let now = self.keys.load_full();
-        let usable = match (&self.source, now.read) {
+        let now = self.0.keys.load_full();
+        let usable = match (&self.0.source, now.read) {
             (Source::File(_), read) => read.is_some(),
             (Source::Url(_), read) => read.is_some_and(|read| read.elapsed() < TOO_OLD),
         };
@@ -136,35 +141,47 @@ impl KeySet {
         if let Some(key) = keys.find(id, algorithm) {
             return Ok(Some(with(&keys, key)));
         }
-        if matches!(self.source, Source::File(_)) {
+        if matches!(self.0.source, Source::File(_)) {
             return Ok(None);
         }
         self.read_again(&keys).await;
-        let keys = self.keys.load_full();
+        let keys = self.0.keys.load_full();
         Ok(keys.find(id, algorithm).map(|key| with(&keys, key)))
     }
 
     /// Reads the set unless another did since `seen`, or the last try is too recent.
     async fn read_again(&self, seen: &Arc<Keys>) {
-        let _one = self.reading.lock().await;
-        let now = self.keys.load_full();
+        let tried = Arc::clone(&self.0.reading).lock_owned().await;
+        let now = self.0.keys.load_full();
         if !Arc::ptr_eq(&now, seen) {
             return;
         }
-        let pause = match (&self.source, now.read) {
+        let pause = match (&self.0.source, now.read) {
             (Source::File(_), _) => Duration::ZERO,
             (Source::Url(_), None) => PAUSE_AT_FIRST,
             (Source::Url(_), Some(_)) => PAUSE,
         };
-        if now.tried.is_none_or(|tried| tried.elapsed() >= pause) {
-            self.take().await;
+        if tried.is_none_or(|tried| tried.elapsed() >= pause) {
+            let _ = self.take(tried).await; // a panic has left all as it was
         }
     }
 
-    /// Reads the set; call it under the lock.
+    /// Begins to read the set. It is noted as tried before anything is waited for, and goes on when the call that began it
+    /// does not: else calls in a hurry would ask without a pause, and never get an answer.
+    fn take(&self, mut tried: OwnedMutexGuard<Option<Instant>>) -> JoinHandle<()> {
+        *tried = Some(Instant::now());
+        let shared = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            shared.take().await;
+            drop(tried);
+        })
+    }
+}
+
+impl Shared {
     async fn take(&self) {
         let before = self.keys.load_full();
-        let tried = Some(Instant::now());
+        let read_at = Some(Instant::now());
         let (text, stamp) = match &self.source {
             Source::File(path) => {
                 let stamp = stamp(path).await;
@@ -187,8 +204,7 @@ impl KeySet {
                 keys: Arc::new(keys),
                 text,
                 stamp,
-                read: tried,
-                tried,
+                read: read_at,
             },
             Err(problem) => {
                 tracing::warn!(
@@ -201,7 +217,6 @@ impl KeySet {
                     text: before.text.clone(),
                     stamp,
                     read: before.read,
-                    tried,
                 }
             }
         };
@@ -279,4 +294,60 @@ fn usable(jwk: &Jwk) -> Option<Key> {
         algorithm,
         key: DecodingKey::from_jwk(jwk).ok()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const SET: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    /// An issuer that takes its time, and counts who comes.
+    async fn issuer(time: Duration) -> (KeySet, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/keys", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let _ = stream.read(&mut [0; 4_096]).await;
+                    tokio::time::sleep(time).await;
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{SET}",
+                        SET.len()
+                    );
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        let source = Source::Url(Box::new(Fetch::new(&address, "").unwrap()));
+        (KeySet::new(source), asked)
+    }
+
+    #[tokio::test]
+    async fn calls_in_a_hurry_ask_once_and_the_answer_is_there_for_later_ones() {
+        let (keys, asked) = issuer(Duration::from_millis(500)).await;
+        for _ in 0..5 {
+            let find = keys.find(Some("one"), Algorithm::EdDSA, |_, _| ());
+            let _ = tokio::time::timeout(Duration::from_millis(30), find).await;
+        }
+        let found = keys.find(Some("one"), Algorithm::EdDSA, |_, _| ()).await;
+        assert!(found.unwrap().is_some());
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        // An unknown key asks once more at most within the pause, whoever gives up.
+        for _ in 0..20 {
+            let find = keys.find(Some("other"), Algorithm::EdDSA, |_, _| ());
+            let _ = tokio::time::timeout(Duration::from_millis(5), find).await;
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
 }

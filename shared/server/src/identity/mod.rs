@@ -9,9 +9,11 @@ mod jwks;
 mod remote;
 pub mod role;
 mod settings;
+mod strangers;
 mod token;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use crate::serve::PeerCertificate;
 use crate::settings::{IdentitySettings, SettingsError};
 use directory::{BELIEVED, Believed, KEPT};
+use strangers::Strangers;
 use token::Tokens;
 
 pub use directory::{Directory, TenantAccess, Verdict};
@@ -48,6 +51,7 @@ pub struct Identity {
     directory: Option<Believed>,
     /// By SHA-256 of the credential: what the last call of a caller found out.
     callers: Cache<[u8; 32], Arc<Seen>>,
+    strangers: Strangers,
     ids: IdSecret,
 }
 
@@ -121,6 +125,7 @@ impl Identity {
             embedded,
             directory: None,
             callers: Cache::new(KEPT),
+            strangers: Strangers::new(),
             ids: ids.clone(),
         })
     }
@@ -135,6 +140,7 @@ impl Identity {
             embedded: Some(default_caller(ids)),
             directory: None,
             callers: Cache::new(KEPT),
+            strangers: Strangers::new(),
             ids: ids.clone(),
         }
     }
@@ -228,23 +234,25 @@ impl Identity {
         Err(unknown())
     }
 
-    /// Looks a credential up.
-    pub(crate) async fn ask(&self, ask: Ask) -> Result<Caller, Fault> {
+    /// Looks a credential up, which came from an address.
+    pub(crate) async fn ask(&self, ask: Ask, peer: Option<IpAddr>) -> Result<Caller, Fault> {
         let Ask { digest, who } = ask;
         let (caller, until) = match who {
             Who::Fixed(fixed) => self.fixed(fixed).await?,
             Who::Certificate(shown) => {
                 let named = certificate::named(leaf(&shown), &self.certificates)?;
-                self.named(&named).await?
+                let id = format!("cert:{}/{}", named.tenant, named.name);
+                self.named(id, &named).await?
             }
-            Who::ApiKey(key) => self.api_key(&key, digest).await?,
+            Who::ApiKey(key) => self.api_key(&key, digest, peer).await?,
             Who::Token(token) => {
                 let tokens = self
                     .tokens
                     .as_ref()
                     .ok_or_else(|| Fault::bug("no tokens"))?;
                 let verified = tokens.verify(&token, digest).await?;
-                let (caller, until) = self.named(&verified.named).await?;
+                let id = format!("jwt:{}|{}", tokens.issuer, verified.named.name);
+                let (caller, until) = self.named(id, &verified.named).await?;
                 (
                     caller,
                     until.min(Instant::now() + verified.left().min(BELIEVED)),
@@ -259,28 +267,50 @@ impl Identity {
         Ok(caller)
     }
 
-    async fn api_key(&self, key: &str, digest: [u8; 32]) -> Result<(Caller, Instant), Fault> {
+    async fn api_key(
+        &self,
+        key: &str,
+        digest: [u8; 32],
+        peer: Option<IpAddr>,
+    ) -> Result<(Caller, Instant), Fault> {
         let invalid =
             || Fault::unauthenticated("the key is unknown, revoked or expired; send a valid one");
         let prefix = key.get(..API_KEY_PREFIX).ok_or_else(invalid)?;
         let directory = self.directory.as_ref().ok_or_else(invalid)?;
-        let (verdict, mut until) = directory.api_key(prefix, digest).await?;
-        let verdict = verdict.ok_or_else(invalid)?;
+        let entry = self.strangers.enter(&digest, peer).await?;
+        let asked = directory.api_key(prefix, digest).await;
+        let (verdict, mut until) = asked.inspect_err(|_| {
+            if let Some(entry) = &entry {
+                entry.forgive();
+            }
+        })?;
+        let Some(verdict) = verdict else {
+            self.strangers.bad(&digest);
+            return Err(invalid());
+        };
+        self.strangers.good(digest, entry.as_ref());
+        drop(entry);
         if let Some(Micros(end)) = verdict.expires {
             let left = end.saturating_sub(regard_types::Clock::System.now().0);
             let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
             until = until.min(Instant::now() + left.min(BELIEVED));
         }
         let tenant = &verdict.tenant;
-        let caller = self.caller(&tenant.name, &verdict.name, &verdict.roles, Some(tenant));
+        let caller = Caller {
+            id: format!("key:{prefix}").into(),
+            ..self.caller(&tenant.name, &verdict.name, &verdict.roles, Some(tenant))
+        };
         Ok((caller, until))
     }
 
     /// A caller by its roles and its tenant.
-    async fn named(&self, named: &Named) -> Result<(Caller, Instant), Fault> {
+    async fn named(&self, id: String, named: &Named) -> Result<(Caller, Instant), Fault> {
         let own = named.roles.iter().any(|name| role::role(name).is_none());
         let (tenant, until) = self.tenant(&named.tenant, own).await?;
-        let caller = self.caller(&named.tenant, &named.name, &named.roles, tenant.as_deref());
+        let caller = Caller {
+            id: id.into(),
+            ..self.caller(&named.tenant, &named.name, &named.roles, tenant.as_deref())
+        };
         Ok((caller, until))
     }
 
@@ -297,12 +327,13 @@ impl Identity {
         }
         let mut by_roles =
             self.caller(&caller.tenant_name, &caller.name, &roles, tenant.as_deref());
+        by_roles.id = caller.id;
         by_roles.all_tenants |= caller.all_tenants;
         by_roles.permissions = settings::both(caller.permissions, by_roles.permissions);
         Ok((by_roles, until))
     }
 
-    /// What the directory knows of a tenant. Limits can be done without while it is away, roles cannot.
+    /// What the directory knows of a tenant. Limits can be done without while it is away or slow, roles cannot.
     async fn tenant(
         &self,
         name: &str,
@@ -312,9 +343,10 @@ impl Identity {
         let Some(directory) = &self.directory else {
             return Ok(nothing);
         };
-        match directory.tenant(name).await {
-            Err(_) if !needed => Ok(nothing),
-            found => found,
+        if needed {
+            directory.tenant(name).await
+        } else {
+            Ok(directory.tenant_soon(name).await)
         }
     }
 

@@ -25,6 +25,13 @@ pub struct Role {
     granted: Arc<BTreeSet<String>>,
 }
 
+/// The role of the suite's own servers.
+pub const SERVICE: &str = "service";
+
+/// Beside `change.read`: the changes of all tenants, not of the caller's alone. No RPC asks for it; the role `service` has
+/// it and no other, whatever other roles a caller has with it.
+pub const READ_ALL: &str = "change.read_all";
+
 const DOCUMENTS: [(&str, &str); 8] = [
     ("agent", include_str!("../../roles/agent.toml")),
     ("analyst", include_str!("../../roles/analyst.toml")),
@@ -73,9 +80,10 @@ fn stands_for(pattern: &str, permission: &str) -> bool {
 /// Whether a pattern stands for any permission that some RPC declares.
 #[must_use]
 pub fn is_declared(pattern: &str) -> bool {
-    regard_proto::METHODS
-        .iter()
-        .any(|method| stands_for(pattern, method.permission))
+    pattern == READ_ALL
+        || regard_proto::METHODS
+            .iter()
+            .any(|method| stands_for(pattern, method.permission))
 }
 
 /// The declared permissions that patterns stand for.
@@ -87,7 +95,20 @@ pub fn granted<P: AsRef<str>>(patterns: &[P]) -> BTreeSet<String> {
             .iter()
             .any(|pattern| stands_for(pattern.as_ref(), permission))
     });
-    held.map(str::to_owned).collect()
+    // A star does not stand for it: it must be named.
+    let all = patterns
+        .iter()
+        .any(|pattern| pattern.as_ref() == READ_ALL)
+        .then_some(READ_ALL);
+    held.chain(all).map(str::to_owned).collect()
+}
+
+/// Whether only servers of the suite hold a permission: what they ask each other.
+pub(crate) fn is_internal(permission: &str) -> bool {
+    let mut held = SHIPPED
+        .iter()
+        .filter(|role| role.granted.contains(permission));
+    held.next().is_some_and(|role| role.name == SERVICE) && held.next().is_none()
 }
 
 /// What a caller's roles make of it.
@@ -155,12 +176,10 @@ mod tests {
 
     #[test]
     fn what_servers_ask_each_other_is_for_servers_alone() {
-        for internal in ["access.verify", "privacy.report"] {
-            let held = shipped()
-                .iter()
-                .filter(|role| role.granted.contains(internal));
-            assert_eq!(held.map(|role| role.name).collect::<Vec<_>>(), ["service"]);
+        for internal in ["access.verify", "privacy.report", READ_ALL] {
+            assert!(is_internal(internal), "{internal}");
         }
+        assert!(!is_internal("change.read") && !is_internal("nobody.has"));
         for role in shipped().iter().filter(|role| role.all_tenants) {
             let reads = ["customer.read", "order.read", "response.read", "score.read"];
             assert!(
@@ -169,6 +188,31 @@ mod tests {
                 role.name
             );
         }
+    }
+
+    #[test]
+    fn no_sum_of_other_roles_reads_every_tenant_s_changes() {
+        let every = shipped().iter().map(|role| role.name.to_owned());
+        let (servers, people): (Vec<_>, Vec<_>) = every.partition(|name| name == "service");
+        let own = BTreeMap::from([("all".to_owned(), vec!["change.*".to_owned()])]);
+        let caller = |roles: &[String]| {
+            let resolved = resolve(roles, &own);
+            regard_types::Caller {
+                permissions: resolved.permissions,
+                all_tenants: resolved.all_tenants,
+                ..regard_types::Caller::new(
+                    regard_types::TenantId(regard_types::Uuid::nil()),
+                    "t",
+                    "c",
+                )
+            }
+        };
+        let mut people = people;
+        people.push("all".to_owned());
+        let one = caller(&people);
+        assert!(one.all_tenants && one.may("change.read"));
+        assert_eq!(crate::feed::seen(&one), Some(one.tenant));
+        assert_eq!(crate::feed::seen(&caller(&servers)), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use regard_types::{Caller, IdSecret, Permissions};
 
 use super::fetch::Fetch;
 use super::jwks::{KeySet, Source};
+use super::role::SERVICE;
 use super::token::Tokens;
 use super::{Fixed, MOST_ROLES, Named, digest, is_tenant, role};
 use crate::settings::{
@@ -190,6 +191,15 @@ pub(super) fn tokens(jwt: &JwtSettings, at: &str, bad: &mut Bad) -> Option<Token
             wrong(key, &"nothing", "the name of a claim");
         }
     }
+    for role in &jwt.roles {
+        if role == SERVICE || role::role(role).is_none() {
+            wrong(
+                "roles",
+                role,
+                "roles that Regard brings, such as reader, without service",
+            );
+        }
+    }
     let source = match (jwt.jwks_file.as_str(), jwt.jwks_url.as_str()) {
         ("", "") => Err((
             "jwks_url",
@@ -219,6 +229,6 @@ pub(super) fn tokens(jwt: &JwtSettings, at: &str, bad: &mut Bad) -> Option<Token
     }
     (bad.len() == before).then(|| {
         let claims = (jwt.tenant_claim.as_str(), jwt.roles_claim.as_str());
-        Tokens::new(&jwt.issuer, &jwt.audience, claims, jwt.skew_s, keys)
+        Tokens::new(&jwt.issuer, &jwt.audience, claims, jwt.skew_s, keys).naming(&jwt.roles)
     })
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::certificate::LONGEST_NAME;
 use super::directory::KEPT;
 use super::jwks::KeySet;
-use super::{MOST_ROLES, Named, is_tenant};
+use super::{MOST_ROLES, Named, is_tenant, role};
 
 /// Longest token in bytes.
 const LONGEST: usize = 8 * 1024;
@@ -27,6 +27,8 @@ pub(super) struct Tokens {
     /// How far clocks may differ, in seconds.
     pub skew: u64,
     pub keys: KeySet,
+    /// Which of Regard's own roles they may name.
+    roles: Vec<String>,
     /// What was verified, by the token's SHA-256.
     verified: Cache<[u8; 32], Arc<Verified>>,
 }
@@ -72,8 +74,20 @@ impl Tokens {
             roles_claim: claims.1.to_owned(),
             skew,
             keys,
+            roles: crate::settings::JwtSettings::default().roles,
             verified: Cache::new(KEPT),
         }
+    }
+
+    /// Tokens may name these of Regard's own roles, and no other.
+    pub fn naming(mut self, roles: &[String]) -> Self {
+        self.roles = roles.to_vec();
+        self
+    }
+
+    /// A role of a tenant's own, or one of Regard's that tokens may name.
+    fn may_name(&self, name: &String) -> bool {
+        role::role(name).is_none() || self.roles.contains(name)
     }
 
     /// The caller that a token names; `digest` is its SHA-256.
@@ -181,6 +195,15 @@ impl Tokens {
         let roles = roles.filter(|roles: &Vec<String>| roles.len() <= MOST_ROLES).ok_or_else(|| {
             refused(format!("has roles in the claim {} that cannot be read; expected at most {MOST_ROLES} names", self.roles_claim))
         })?;
+        // Whoever may edit a claim at the issuer must not become a server of the suite by it.
+        let (roles, refused): (Vec<_>, Vec<_>) =
+            roles.into_iter().partition(|name| self.may_name(name));
+        if !refused.is_empty() {
+            tracing::debug!(
+                roles = refused.join(", "),
+                "the token names roles that identity.jwt.roles does not list"
+            );
+        }
         Ok(Named {
             tenant: tenant.to_owned(),
             name: name.to_owned(),

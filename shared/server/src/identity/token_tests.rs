@@ -117,6 +117,20 @@ async fn verify(tokens: &Tokens, token: &str) -> Result<Named, Fault> {
 }
 
 #[tokio::test]
+async fn a_token_makes_nobody_a_server_of_the_suite_or_an_operator() {
+    let issuer = Issuer::new();
+    let token = issuer.sign(
+        Algorithm::ES256,
+        &with(&json!({ "r": ["service", "manager", "operator", "clerk"] })),
+    );
+    let named = verify(&issuer.tokens(), &token).await.unwrap();
+    assert_eq!(named.roles, ["manager", "clerk"]);
+    let operators = issuer.tokens().naming(&["operator".to_owned()]);
+    let named = verify(&operators, &token).await.unwrap();
+    assert_eq!(named.roles, ["operator", "clerk"]);
+}
+
+#[tokio::test]
 async fn a_good_token_names_its_caller() {
     let (issuer, expected) = (
         Issuer::new(),

@@ -49,14 +49,24 @@ impl Bucket {
         let end = now.saturating_add(rate.depth());
         let mut full = self.0.load(Ordering::Relaxed);
         loop {
-            let next = full.max(now).saturating_add(rate.pause());
-            if next > end {
-                return Err(next - end);
+            // It may have been emptied at a smaller rate: no more is owed than what it holds now. (A little more is: the
+            // clock of a thread that was held up.)
+            let owed = if full > end.saturating_add(SECOND) {
+                end
+            } else {
+                full
+            };
+            let next = owed.max(now).saturating_add(rate.pause());
+            let wait = next.saturating_sub(end);
+            if wait > 0 && owed == full {
+                return Err(wait);
             }
+            let next = if wait > 0 { owed } else { next };
             match self
                 .0
                 .compare_exchange_weak(full, next, Ordering::Relaxed, Ordering::Relaxed)
             {
+                Ok(_) if wait > 0 => return Err(wait),
                 Ok(_) => return Ok(()),
                 Err(other) => full = other,
             }
@@ -150,6 +160,15 @@ mod tests {
         bucket.put_back(rate);
         assert_eq!(take(3_600 * SECOND), 1);
         assert!(bucket.is_full(3_602 * SECOND));
+    }
+
+    #[test]
+    fn a_rate_that_is_raised_helps_at_once() {
+        let (slow, quick) = (Rate::new(1, 3_600).unwrap(), Rate::new(1_000, 0).unwrap());
+        let bucket = Bucket::default();
+        while bucket.take(slow, SECOND).is_ok() {}
+        assert_eq!(bucket.take(quick, SECOND), Err(quick.pause()));
+        assert_eq!(bucket.take(quick, SECOND + quick.pause()), Ok(()));
     }
 
     #[test]

@@ -52,6 +52,16 @@ impl Default for Pace {
     }
 }
 
+impl Pace {
+    fn add(&self, took: u64) {
+        if took < self.shortest.load(Ordering::Relaxed) {
+            self.shortest.fetch_min(took, Ordering::Relaxed);
+        }
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(took, Ordering::Relaxed);
+    }
+}
+
 /// Bounds of the limit, and the microseconds above the calm latency that are always fine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -132,12 +142,22 @@ impl Concurrency {
 
     /// Notes how long an RPC took that was done in full, and adjusts the limit when it is time.
     pub(crate) fn note(&self, pace: &Pace, took: u64, now: u64) {
-        let took = took.max(1);
-        if took < pace.shortest.load(Ordering::Relaxed) {
-            pace.shortest.fetch_min(took, Ordering::Relaxed);
+        pace.add(took.max(1));
+        self.look(now);
+    }
+
+    /// Notes an RPC that was given up after some time. Within the tolerated time that tells nothing: whoever waits for a
+    /// millisecond only, or whom a store that is away answers at once, must not look like a quick server.
+    pub(crate) fn note_at_least(&self, pace: &Pace, took: u64, now: u64) {
+        let calm = pace.calm.load(Ordering::Relaxed);
+        if calm > 0 && as_f64(took) > fine(calm, self.bounds.slack) {
+            pace.add(took);
         }
-        pace.answers.fetch_add(1, Ordering::Relaxed);
-        pace.total.fetch_add(took, Ordering::Relaxed);
+        self.look(now);
+    }
+
+    /// Adjusts the limit when it is time.
+    pub(crate) fn look(&self, now: u64) {
         if now >= self.look.load(Ordering::Relaxed)
             && let Ok(mut state) = self.state.try_lock()
             && now >= self.look.load(Ordering::Relaxed)
@@ -179,7 +199,10 @@ impl Concurrency {
             Phase::Normal => {
                 if pressure > 1.0 {
                     state.limit *= (1.0 / pressure).clamp(0.4, 0.98);
-                } else if pressure.max(mean / 2.0) < EASY && as_f64(peak) >= 0.8 * state.limit {
+                } else if answers > 0
+                    && pressure.max(mean / 2.0) < EASY
+                    && as_f64(peak) >= 0.8 * state.limit
+                {
                     state.limit += (state.limit * GROWTH).max(1.0);
                 } else if as_f64(peak) < state.limit / 4.0 {
                     let used = as_f64(peak.saturating_mul(4).max(START));
@@ -194,7 +217,7 @@ impl Concurrency {
         }
         let limit = match state.phase {
             Phase::Normal => state.limit,
-            Phase::Draining | Phase::Probing => (state.limit / 2.0).max(1.0),
+            Phase::Draining | Phase::Probing => (state.limit / 2.0).max(as_f64(self.bounds.least)),
         };
         self.limit.store(whole(limit), Ordering::Relaxed);
         self.look.store(now + WINDOW, Ordering::Relaxed);
@@ -224,7 +247,7 @@ impl State {
                 known
             };
             pace.calm.store(next.max(1), Ordering::Relaxed);
-            let fine = (as_f64(next) * TOLERANCE).max(as_f64(next.saturating_add(slack)));
+            let fine = fine(next, slack);
             sum += as_f64(total) * as_f64(shortest) / fine.max(1.0);
             means += as_f64(total) * as_f64(total / answers) / fine.max(1.0);
             weight += as_f64(total);
@@ -235,6 +258,11 @@ impl State {
             (0.0, 0.0)
         }
     }
+}
+
+/// The latency that is tolerated, where it is `calm` without waiting.
+fn fine(calm: u64, slack: u64) -> f64 {
+    (as_f64(calm) * TOLERANCE).max(as_f64(calm.saturating_add(slack)))
 }
 
 /// Exact for all numbers that occur here.

@@ -67,6 +67,14 @@ impl Lease {
         }
     }
 
+    /// Puts back a token that was not used.
+    pub(super) fn put_back(&self, now: u64) {
+        let alone = now < self.alone_until.load(Ordering::Relaxed);
+        if !alone && now < self.until.load(Ordering::Relaxed) {
+            self.tokens.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn fill(&self, drawn: Option<Drawn>, now: u64) {
         match drawn {
             None => self.alone_until.store(now + LIFE, Ordering::Relaxed),
@@ -147,4 +155,32 @@ pub(crate) async fn take(
 fn draw<'a>(redis: &'a Redis, key: &'a str, rate: Rate) -> BoxFuture<'a, Option<Drawn>> {
     let pause = Duration::from_nanos(rate.pause());
     Box::pin(redis.draw(key, pause, rate.burst.max(1), lot(rate)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_back_can_be_used_as_long_as_its_lot() {
+        let (lease, rate) = (
+            Lease::default(),
+            Rate {
+                per_second: 10,
+                burst: 10,
+            },
+        );
+        let lot = Drawn {
+            granted: 1,
+            wait: Duration::ZERO,
+        };
+        lease.put_back(5); // without a lot there is nothing to put it to
+        lease.fill(Some(lot), 10);
+        for _ in 0..3 {
+            assert!(matches!(lease.known(rate, 11), Known::Low));
+            lease.put_back(12);
+        }
+        lease.put_back(11 + LIFE);
+        assert!(matches!(lease.known(rate, 11 + LIFE), Known::Ask));
+    }
 }

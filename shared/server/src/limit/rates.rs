@@ -11,6 +11,7 @@ use super::LimitSettings;
 use super::bucket::Rate;
 use super::buckets::{Buckets, Owner};
 use super::lease;
+use crate::caller::is_server;
 
 /// Over a rate.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,12 +45,12 @@ impl Rates {
     /// Takes a token of the caller and one of its tenant, whose own limits go before the server's. The suite's own
     /// services are not limited.
     pub(crate) async fn pass(&self, caller: &Caller) -> Result<(), Over> {
-        if caller.all_tenants {
+        if is_server(caller) {
             return Ok(());
         }
         let one = Owner {
             tenant: caller.tenant,
-            caller: Some(Arc::clone(&caller.name)),
+            caller: Some(Arc::clone(&caller.id)),
         };
         if let Some(rate) = self.caller {
             self.take("caller", &one, rate).await?;
@@ -63,7 +64,10 @@ impl Rates {
         {
             // The call is not made: it costs the caller nothing.
             if let Some(rate) = self.caller {
-                self.buckets.of(&one, self.now()).own.put_back(rate);
+                let now = self.now();
+                let tokens = self.buckets.of(&one, now);
+                tokens.own.put_back(rate);
+                tokens.lease.put_back(now);
             }
             return Err(over);
         }

@@ -30,7 +30,8 @@ pub struct LimitSettings {
     /// Waiting that is fine however quick a call is by itself, milliseconds: 0 to 60,000. Calls that wait longer (and
     /// take 1.6 times as long as without waiting) lower the limit.
     pub slack_ms: u64,
-    /// Streams open at once, 1 to 1,000,000.
+    /// Streams open at once (and calls that wait on purpose), half of them of one tenant; and a quarter as many of health
+    /// and reflection: 1 to 1,000,000.
     pub streams_max: usize,
     /// Connections at once, 1 to 1,000,000.
     pub connections_max: usize,
@@ -44,6 +45,9 @@ pub struct LimitSettings {
     pub first_call_ms: u64,
     /// How long a connection may be without a call later, milliseconds: 1,000 to 86,400,000.
     pub idle_ms: u64,
+    /// How long an answer, or a part of one, may stay unread before its connection is left and cut, milliseconds: 1,000 to
+    /// 3,600,000; up to twice as long in effect.
+    pub unread_ms: u64,
 }
 
 impl Default for LimitSettings {
@@ -66,6 +70,7 @@ impl Default for LimitSettings {
             header_bytes: 16 * 1_024,
             first_call_ms: 30_000,
             idle_ms: 900_000,
+            unread_ms: 120_000,
         }
     }
 }
@@ -102,6 +107,7 @@ impl LimitSettings {
             "header_bytes" => (4_096, 1_048_576),
             "first_call_ms" => (100, 3_600_000),
             "idle_ms" => (1_000, 86_400_000),
+            "unread_ms" => (1_000, 3_600_000),
             _ => return None,
         })
     }
@@ -126,6 +132,7 @@ impl LimitSettings {
             ("header_bytes", self.header_bytes.into()),
             ("first_call_ms", self.first_call_ms),
             ("idle_ms", self.idle_ms),
+            ("unread_ms", self.unread_ms),
         ];
         for (name, value) in values {
             let (mut least, most) = Self::bounds(name).unwrap_or((0, u64::MAX));

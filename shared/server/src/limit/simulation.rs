@@ -129,6 +129,77 @@ fn ten_times_the_load_keeps_the_latency_and_the_throughput() {
 }
 
 #[test]
+fn who_gives_up_tells_of_the_load_and_a_store_that_is_away_tells_nothing() {
+    let pace = Arc::<Pace>::default();
+    let bounds = Bounds {
+        least: 16,
+        most: 1_024,
+        slack: 10 * MS,
+    };
+    let limit = Concurrency::new(bounds, vec![pace.clone()]);
+    let mut now = 0;
+    // As many calls at once as the limit allows, `took` each.
+    let mut round = |took: u64, whole: bool| {
+        now += took;
+        let mut taken = 0;
+        while limit.enter().is_ok() {
+            taken += 1;
+        }
+        for _ in 0..taken {
+            if whole {
+                limit.note(&pace, took, now);
+            } else {
+                limit.note_at_least(&pace, took, now);
+            }
+            limit.leave();
+        }
+    };
+    for _ in 0..200 {
+        round(30 * MS, true);
+    }
+    let grown = limit.limit();
+    assert!(grown > 500, "{grown}");
+    // Deadlines of a millisecond, or answers that say that the store is away.
+    for _ in 0..5_000 {
+        round(MS, false);
+    }
+    for _ in 0..20 {
+        round(30 * MS, true);
+    }
+    assert!(
+        limit.limit() > 500,
+        "{} after calls without work",
+        limit.limit()
+    );
+    // Every call is given up after a second.
+    for _ in 0..10 {
+        round(SECOND, false);
+    }
+    assert!(
+        limit.limit() < 32,
+        "{} where nothing is done",
+        limit.limit()
+    );
+}
+
+#[test]
+fn the_limit_is_looked_at_even_if_no_call_ends() {
+    let pace = Arc::<Pace>::default();
+    let bounds = Bounds {
+        least: 2,
+        most: 1_024,
+        slack: 10 * MS,
+    };
+    let limit = Concurrency::new(bounds, vec![pace]);
+    while limit.enter().is_ok() {}
+    let before = limit.limit();
+    for second in 1..60 {
+        limit.look(second * SECOND);
+    }
+    assert!(limit.limit() <= before, "grown without an answer");
+}
+
+#[test]
 fn a_store_that_becomes_slower_for_good_is_believed() {
     let mut stage = Stage::new(16, 2);
     stage.run(400, 10);

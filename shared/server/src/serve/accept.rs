@@ -66,8 +66,8 @@ impl Accept {
                     let tls = tls.clone();
                     self.connections.spawn(async move {
                         match tls {
-                            Some(tls) => host.serve_tls(stream, tls).await,
-                            None => host.serve(stream, None, None).await,
+                            Some(tls) => host.serve_tls(stream, tls, peer.ip()).await,
+                            None => host.serve(stream, (None, None), Some(peer.ip())).await,
                         }
                         drop(entrance);
                     });
@@ -85,7 +85,7 @@ impl Accept {
         while let Some(Knock { stream, trusted }) = door.recv().await {
             let trusted: Option<Arc<Caller>> = trusted;
             self.connections
-                .spawn(Arc::clone(&self.host).serve(stream, trusted, None));
+                .spawn(Arc::clone(&self.host).serve(stream, (trusted, None), None));
         }
     }
 }

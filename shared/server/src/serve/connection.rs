@@ -1,6 +1,7 @@
 //! One connection, over TCP or through memory, from its first byte to its orderly end.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,6 +28,10 @@ use crate::settings::ServerSettings;
 /// How long a caller may take to say what it wants.
 const HEADERS: Duration = Duration::from_secs(10);
 
+/// How long the streams of an old connection may take to end, and all calls of one that does not read.
+const POLITE: Duration = Duration::from_secs(1);
+const OTHERS: Duration = Duration::from_secs(5);
+
 /// What all connections of a server share.
 pub(super) struct Host {
     pub(super) edge: Arc<Edge>,
@@ -36,6 +41,8 @@ pub(super) struct Host {
     age_grace: Option<Duration>,
     /// How long a connection may be without a first call, and without any later.
     unused: Option<(Duration, Duration)>,
+    /// How long what is answered may stay unread.
+    unread: Option<Duration>,
     /// Cancelled when open server streams shall end.
     pub(super) stopping: CancellationToken,
     /// Ends accepting.
@@ -76,6 +83,7 @@ impl Host {
             age,
             age_grace,
             unused: Some(unused),
+            unread: Some(Duration::from_millis(limits.unread_ms)),
             stopping: CancellationToken::new(),
             close: CancellationToken::new(),
             leave: CancellationToken::new(),
@@ -88,6 +96,7 @@ impl Host {
         Self {
             age: None,
             unused: None,
+            unread: None,
             ..Self::new(edge, settings)
         }
     }
@@ -96,13 +105,13 @@ impl Host {
     pub(super) async fn serve<I>(
         self: Arc<Self>,
         stream: I,
-        trusted: Option<Arc<Caller>>,
-        peer: Option<PeerCertificate>,
+        (trusted, certificate): (Option<Arc<Caller>>, Option<PeerCertificate>),
+        peer: Option<IpAddr>,
     ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let edge = Arc::clone(&self.edge);
-        let guard = Guard::new(self.stopping.child_token());
+        let guard = Guard::new(self.stopping.child_token(), peer);
         let calls = Arc::clone(&guard);
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let call = Call {
@@ -110,8 +119,8 @@ impl Host {
                 trusted: trusted.clone(),
                 guard: Arc::clone(&calls),
             };
-            if let Some(peer) = &peer {
-                request.extensions_mut().insert(peer.clone());
+            if let Some(certificate) = &certificate {
+                request.extensions_mut().insert(certificate.clone());
             }
             async move { Ok::<_, Infallible>(call.answer(request.map(Body::new)).await) }
         });
@@ -130,7 +139,11 @@ impl Host {
                     return;
                 }
                 () = &mut old, if !asked => asked = true,
-                () = &mut unused, if !asked => asked = true,
+                () = &mut unused, if !asked => {
+                    asked = true;
+                    guard.leave(); // streams of health are no use of it
+                }
+                () = guard.left(), if !asked => asked = true,
                 () = &mut over => return,
                 () = self.leave.cancelled(), if !asked => asked = true,
                 () = self.end.cancelled() => return,
@@ -141,7 +154,7 @@ impl Host {
     }
 
     /// Agrees on keys first, then as [`Host::serve`].
-    pub(super) async fn serve_tls<I>(self: Arc<Self>, stream: I, tls: Arc<Tls>)
+    pub(super) async fn serve_tls<I>(self: Arc<Self>, stream: I, tls: Arc<Tls>, peer: IpAddr)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -151,7 +164,9 @@ impl Host {
             () = self.end.cancelled() => return,
         };
         match agreed {
-            Ok((stream, peer)) => self.serve(stream, None, peer).await,
+            Ok((stream, certificate)) => {
+                self.serve(stream, (None, certificate), Some(peer)).await;
+            }
             Err(error) => {
                 metrics::counter!("regard_tls_refused_total").increment(1);
                 tracing::debug!(%error, "no TLS with a caller");
@@ -167,12 +182,22 @@ impl Host {
         }
     }
 
-    /// Ends when an old connection has had its grace, and its streams the time to end.
+    /// Ends when an old connection has had its grace, or one does not read its answers; and its calls the time to end.
     async fn over(&self, age: Option<Duration>, guard: &Guard) {
         let both = age.zip(self.age_grace);
-        after(both.map(|(age, grace)| age + grace)).await;
+        let stalled = async {
+            match self.unread {
+                None => std::future::pending().await,
+                Some(longest) => guard.stalled(longest).await,
+            }
+        };
+        let polite = tokio::select! {
+            () = after(both.map(|(age, grace)| age + grace)) => POLITE,
+            // Whoever else is behind the connection (a proxy) may read.
+            () = stalled => OTHERS,
+        };
         guard.leave();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(polite).await;
     }
 }
 

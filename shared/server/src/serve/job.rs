@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::service::Job;
 
+/// How long dropping the rest may take.
+const DROPPED: Duration = Duration::from_secs(1);
+
 #[derive(Default)]
 pub(super) struct Jobs {
     running: JoinSet<()>,
@@ -47,7 +50,28 @@ impl Jobs {
             jobs = names.join(", "),
             "jobs that did not hand back in time are dropped"
         );
-        self.running.shutdown().await;
+        // One that computes cannot be dropped before it waits: it ends with the process.
+        let _ = tokio::time::timeout(DROPPED, self.running.shutdown()).await;
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_that_computes_does_not_hold_the_end_up() {
+        let (mut jobs, (began, begun)) = (Jobs::default(), tokio::sync::oneshot::channel());
+        jobs.start(Job::new("compute", async move {
+            began.send(()).unwrap();
+            std::thread::sleep(Duration::from_secs(6));
+        }));
+        begun.await.unwrap();
+        let started = std::time::Instant::now();
+        assert!(!jobs.stop(Duration::from_millis(50)).await);
+        assert!(started.elapsed() < Duration::from_secs(5));
     }
 }

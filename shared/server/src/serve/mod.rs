@@ -25,12 +25,12 @@ use crate::service::{BoxFuture, Grpc, Service};
 use crate::settings::{ServerSettings, SettingsError};
 use crate::telemetry;
 use accept::Accept;
+pub use bare::serve_bare;
 use connection::Host;
-pub(crate) use guard::OpenCall;
+pub(crate) use guard::{OpenCall, PUBLIC, Unread};
 use health::Watched;
 use job::Jobs;
 use tls::Tls;
-pub use bare::serve_bare;
 pub use tls::{PeerCertificate, TlsError};
 
 /// HTTP/2 windows: batches of some megabytes must not wait for window updates.
@@ -81,6 +81,8 @@ pub struct Running {
     doors: JoinSet<()>,
     /// Figures, and what comes through memory.
     own: JoinSet<()>,
+    /// Asks services whether they are ready.
+    health: JoinSet<()>,
     jobs: Jobs,
     closing: Vec<BoxFuture<()>>,
     reporter: HealthReporter,
@@ -146,6 +148,7 @@ impl Running {
             near: Accept::new(Host::local(edge, settings)),
             doors: JoinSet::new(),
             own: JoinSet::new(),
+            health: JoinSet::new(),
             jobs: Jobs::default(),
             closing: Vec::new(),
             reporter,
@@ -184,13 +187,13 @@ impl Running {
 
     fn run(&mut self, services: Vec<Service>, door: mpsc::Receiver<Knock>, ready: Duration) {
         let watched = services.iter().map(Watched::of).collect();
-        // With the doors: nobody may say again that it serves.
-        self.doors
+        self.health
             .spawn(health::watch(self.reporter.clone(), watched, ready));
         self.own.spawn(self.near.clone().pipe(door));
         let gate = Arc::clone(&self.gate);
         self.own.spawn(async move {
             loop {
+                gate.look();
                 gate.tell();
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -219,6 +222,8 @@ impl Running {
     /// leave; calls drained for the grace while jobs still run; watching streams ended and jobs asked to hand back; the
     /// rest cut; services closed. True if nothing had to be cut.
     pub async fn stop(mut self) -> bool {
+        // Nobody may say again that it serves.
+        self.health.shutdown().await;
         health::leave(&self.reporter, &self.names).await;
         if !self.stop_delay.is_zero() {
             tokio::time::sleep(self.stop_delay).await;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::{UPKEEP, logs, table};
 
@@ -58,6 +59,10 @@ pub(super) fn page() -> String {
     handle().render()
 }
 
+/// Readers of the page at once, and how long one may take: whoever asks and does not read keeps no descriptors.
+const READERS: usize = 32;
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Serves the page until it is dropped.
 pub(crate) async fn serve(listener: TcpListener) {
     let upkeep = async {
@@ -66,30 +71,34 @@ pub(crate) async fn serve(listener: TcpListener) {
             upkeep();
         }
     };
-    let accept = async {
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    tokio::spawn(async move {
-                        let answer = hyper::service::service_fn(move |request| async move {
-                            Ok::<_, Infallible>(answer(request, peer).await)
-                        });
-                        let _ = hyper::server::conn::http1::Builder::new()
-                            .timer(TokioTimer::new())
-                            .header_read_timeout(Duration::from_secs(5))
-                            .keep_alive(false)
-                            .serve_connection(TokioIo::new(stream), answer)
-                            .await;
+    futures::future::join(upkeep, accept(listener, READERS, LONGEST)).await;
+}
+
+/// Answers so many at once; the others wait to be accepted.
+async fn accept(listener: TcpListener, readers: usize, longest: Duration) {
+    let room = Arc::new(Semaphore::new(readers));
+    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::spawn(async move {
+                    let answer = hyper::service::service_fn(move |request| async move {
+                        Ok::<_, Infallible>(answer(request, peer).await)
                     });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection for the page of figures");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                    let served = hyper::server::conn::http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(Duration::from_secs(5))
+                        .keep_alive(false)
+                        .serve_connection(TokioIo::new(stream), answer);
+                    let _ = tokio::time::timeout(longest, served).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection for the page of figures");
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
-    };
-    futures::future::join(upkeep, accept).await;
+    }
 }
 
 async fn answer(request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
@@ -130,5 +139,46 @@ async fn set_level(request: Request<Incoming>, peer: SocketAddr) -> (StatusCode,
             "this process set no logs up\n".to_owned(),
         ),
         Err(expected) => (StatusCode::BAD_REQUEST, format!("expected {expected}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn readers_are_few_and_who_takes_long_is_cut() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept(listener, 2, Duration::from_millis(500)));
+        let began = Instant::now();
+        let mut silent = Vec::new();
+        for _ in 0..2 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut reader = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n";
+        reader.write_all(request).await.unwrap();
+        let mut text = Vec::new();
+        reader.read_to_end(&mut text).await.unwrap();
+        assert!(text.starts_with(b"HTTP/1.1 404"));
+        assert!(
+            began.elapsed() >= Duration::from_millis(400),
+            "it waited for room"
+        );
+        for stream in &mut silent {
+            assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "before the head's own limit"
+        );
     }
 }

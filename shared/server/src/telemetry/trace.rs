@@ -1,6 +1,7 @@
 //! Traces: what a call brings along, the span that it gets here, and what goes on with what it caused.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use http::{HeaderMap, Request};
 use opentelemetry::trace::{
@@ -13,7 +14,9 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::TRACING;
+use crate::caller::is_server;
 use crate::edge::Method;
+use crate::limit::{Bucket, Rate};
 
 /// Longest `tracestate` that is handed on, as W3C asks for at least.
 const STATE: usize = 512;
@@ -27,17 +30,35 @@ pub(crate) struct Begun {
     pub(crate) scope: Arc<Scope>,
 }
 
-/// The call's span, if it is sampled, and its scope. The caller in the request's extensions learns of the trace.
-pub(crate) fn begin(request: &mut Request<Body>, method: &Method, request_id: &Arc<str>) -> Begun {
+/// The call's span, if it is sampled, and its scope. The caller in the request's extensions learns of the trace. That it
+/// shall be sampled is believed of a call that is allowed, and of so many a second; else chance decides.
+pub(crate) fn begin(
+    request: &mut Request<Body>,
+    method: &Method,
+    request_id: &Arc<str>,
+    allowed: bool,
+) -> Begun {
     let (parent, trace_state) = brought(request.headers());
     let (span, trace) = match TRACING.get() {
         // Whoever traces calls us as a part of theirs, even if we add nothing.
         None => (Span::none(), parent),
         Some(tracing) => {
-            let sampled = parent.map_or_else(
-                || rand::random::<f64>() < tracing.sample_ratio,
-                Trace::sampled,
-            );
+            let chance = || rand::random::<f64>() < tracing.sample_ratio;
+            let server = request.extensions().get::<Caller>().is_some_and(is_server);
+            let sampled = match parent {
+                Some(parent) if !parent.sampled() => false,
+                Some(_) => server || (allowed && FORCED.take()) || chance(),
+                None => chance(),
+            };
+            // What others are told is what was decided here.
+            let parent = parent.map(|parent| Trace {
+                flags: if sampled {
+                    parent.flags
+                } else {
+                    parent.flags & !1
+                },
+                ..parent
+            });
             let span = if sampled {
                 let span = rpc(request, method, request_id);
                 if let Some(parent) = parent {
@@ -69,6 +90,28 @@ pub(crate) fn begin(request: &mut Request<Body>, method: &Method, request_id: &A
         trace_state,
     });
     Begun { span, scope }
+}
+
+/// Spans a second that callers' headers may force.
+const MOST_FORCED: Rate = Rate {
+    per_second: 100,
+    burst: 100,
+};
+
+static FORCED: LazyLock<Forced> = LazyLock::new(Forced::new);
+
+/// Counts forced spans.
+struct Forced(Bucket, Instant);
+
+impl Forced {
+    fn new() -> Self {
+        Self(Bucket::default(), Instant::now())
+    }
+
+    fn take(&self) -> bool {
+        let now = u64::try_from(self.1.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.take(MOST_FORCED, now).is_ok()
+    }
 }
 
 fn rpc(request: &Request<Body>, method: &Method, request_id: &str) -> Span {
@@ -233,6 +276,14 @@ mod tests {
         let long = "a=".to_owned() + &"x".repeat(600);
         let cut = brought(&headers(&[("traceparent", PARENT), ("tracestate", &long)]));
         assert!(cut.0.is_some() && cut.1.is_none());
+    }
+
+    #[test]
+    fn spans_are_forced_so_often_and_no_more() {
+        let (forced, began) = (Forced::new(), Instant::now());
+        let taken = (0..1_000).filter(|_| forced.take()).count();
+        let most = 100.0 * (1.0 + began.elapsed().as_secs_f64()) + 1.0;
+        assert!((100..=most as usize).contains(&taken), "{taken}");
     }
 
     #[test]
