@@ -2,6 +2,7 @@
 //! brings it back.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use prost::Message as _;
 use regard_client::{Client, Session};
@@ -14,6 +15,7 @@ use regard_testkit::{CacheKind, Engine, TestStore, free_port};
 use regard_tests::child::{Process, client_at};
 use regard_tests::on_every_store_and_cache;
 use regard_tests::plan::Plan;
+use regard_tests::scan;
 use regard_tests::tables::{self, check_same, engine_of, summaries, texts};
 use regard_tests::values::{
     customer_ref, date, ingest, key, make_survey, merge, noon, order, pin, reason, record,
@@ -318,6 +320,29 @@ async fn sealed(world: &World) -> Vec<Needle> {
     out
 }
 
+/// What is looked for by the shared scan, in every form: the texts and keys of the person, and the sealed values as they lay there.
+fn scanned(needles: &[Needle]) -> Vec<scan::Needle> {
+    let one = |needle: &Needle| match needle.what.starts_with("sealed ") {
+        true => scan::Needle::bytes(&needle.what, &needle.bytes[0]),
+        false => scan::Needle::text(&needle.what),
+    };
+    needles.iter().map(one).collect()
+}
+
+/// What stays, and a scan must see: the code of an attribute of somebody else.
+const CONTROL: &str = "ctl9harmlessband";
+
+/// Nothing of the person lies anywhere; and what lies there is seen.
+async fn check_clean(world: &World, needles: &[Needle]) {
+    assert_eq!(found(&world.stores, needles).await, BTreeSet::new());
+    assert_eq!(scan::scan(world, &scanned(needles)).await, []);
+    let control = scan::scan(world, &[scan::Needle::text(CONTROL)]).await;
+    assert!(
+        control.iter().any(|hit| hit.place.starts_with("store 0")),
+        "the scan does not see what is there: {control:?}"
+    );
+}
+
 async fn a_person_is_erased_from_the_whole_suite(mut world: World) {
     let client = world.client();
     let tokens = populate(&client).await;
@@ -337,6 +362,23 @@ async fn a_person_is_erased_from_the_whole_suite(mut world: World) {
     );
     needles.extend([NAME, EMAIL, PHONE, SAID, COMPLAINED, "Unmistakable"].map(Needle::text));
     needles.extend(KEYS.map(Needle::text));
+    let somebody = customer::Customer {
+        key: Some(key("somebody")),
+        attributes: [("age_band".to_owned(), CONTROL.to_owned())].into(),
+        ..Default::default()
+    };
+    create(&client, somebody).await.unwrap();
+    let before_it: BTreeSet<String> = scan::scan(&world, &scanned(&needles))
+        .await
+        .into_iter()
+        .map(|hit| hit.what)
+        .collect();
+    assert!(
+        needles.iter().all(|needle| {
+            before_it.contains(&needle.what) || !needle.what.starts_with("sealed ")
+        }),
+        "the scan sees what is sealed: {before_it:?}"
+    );
 
     let erasure = erase(&client, KEYS[1]).await.unwrap();
     assert_eq!(erasure.state(), common::ErasureState::Running);
@@ -376,6 +418,12 @@ async fn a_person_is_erased_from_the_whole_suite(mut world: World) {
         let status = explained(&client, name).await.unwrap_err();
         assert_eq!(reason(&status), "CUSTOMER_ERASED", "{status:?}");
     }
+    let batch = scoring::BatchGetScoresRequest {
+        customers: ["c1", KEYS[0], KEYS[1]].map(customer_ref).to_vec(),
+        ..Default::default()
+    };
+    let status = client.scores().batch_get_scores(batch).await.unwrap_err();
+    assert_eq!(reason(&status), "CUSTOMER_ERASED", "{status:?}");
     let now = metrics(&client, &tokens).await;
     for ((name, before), (_, after)) in told.iter().zip(&now) {
         assert_eq!(before, after, "{name} of the past changed");
@@ -392,8 +440,8 @@ async fn a_person_is_erased_from_the_whole_suite(mut world: World) {
         .into_inner();
     assert_eq!(
         listed.customers.len(),
-        10,
-        "nine others and one without a name"
+        11,
+        "nine others, somebody, and one without a name"
     );
     let value = |c: &scoring::CustomerScores| {
         c.scores
@@ -453,13 +501,20 @@ async fn a_person_is_erased_from_the_whole_suite(mut world: World) {
     })
     .await;
 
-    assert_eq!(found(&world.stores, &needles).await, BTreeSet::new());
+    check_clean(&world, &needles).await;
     world.stop().await;
-    assert_eq!(found(&world.stores, &needles).await, BTreeSet::new());
+    check_clean(&world, &needles).await;
     drop(world);
 }
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suite");
+
+async fn start_logged(plan: &Plan, log: &Path) -> Process {
+    let (plan, log) = (plan.clone(), log.to_owned());
+    tokio::task::spawn_blocking(move || Process::start_logged(PROGRAM, &plan, "debug", &log))
+        .await
+        .unwrap()
+}
 
 async fn start(plan: &Plan) -> Process {
     let plan = plan.clone();
@@ -483,19 +538,21 @@ async fn an_erasure_outlives_kills_of_every_service(store: TestStore) {
         listen: format!("127.0.0.1:{}", free_port()),
         ..Plan::default()
     };
-    let mut process = start(&plan).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = |n: usize| folder.path().join(format!("log {n}"));
+    let mut process = start_logged(&plan, &log(0)).await;
     let client = client_at(&process.address, "default");
     let tokens = populate(&client).await;
     scores(&client, KEYS[0], &tokens).await;
     let told = metrics(&client, &tokens).await;
     let erasure = erase(&client, KEYS[0]).await.unwrap();
-    for pause in [0, 40, 120, 400, 900] {
+    for (n, pause) in (1..).zip([0, 40, 120, 400, 900]) {
         tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
         process.kill();
         for url in [&feedback.url, &scoring.url] {
             tables::run(url, &["UPDATE lease SET until = 0"]).await;
         }
-        process = start(&plan).await;
+        process = start_logged(&plan, &log(n)).await;
     }
     let done = complete(&client, &erasure.id).await;
     let id = Uuid::try_parse(&done.id).unwrap();
@@ -537,11 +594,15 @@ async fn an_erasure_outlives_kills_of_every_service(store: TestStore) {
         &named(summaries(&fresh.url).await),
     );
     reader.kill();
-    assert_eq!(
-        found(&[store, feedback, scoring, fresh], &needles).await,
-        BTreeSet::new()
-    );
+    let stores = [store, feedback, scoring, fresh];
+    assert_eq!(found(&stores, &needles).await, BTreeSet::new());
     process.kill();
+    let mut all = scan::contents(&stores, None).await;
+    all.extend((0..=5).map(|n| (format!("log {n}"), std::fs::read(log(n)).unwrap())));
+    assert_eq!(scan::search(&all, &scanned(&needles)), []);
+    // The logs tell of calls: the scan sees that.
+    let calls = scan::search(&all, &[scan::Needle::text("CreateCustomer")]);
+    assert!(calls.iter().any(|hit| hit.place == "log 0"), "{calls:?}");
 }
 
 /// The changes that told of an erasure are gone when the other services come back: a snapshot tells of it.
