@@ -649,7 +649,11 @@ async fn entries_cannot_be_changed_through_the_doors(store: TestStore) {
         "DELETE FROM audit",
         "UPDATE audit_seal SET at = 0",
         "DELETE FROM audit_seal",
+        "INSERT OR REPLACE INTO audit SELECT * FROM audit",
     ] {
+        if sql.contains("REPLACE") && store.engine == On::Postgres {
+            continue; // no such statement there
+        }
         let write = db.mutate(&caller("a"), command("", 0)).await.unwrap();
         let error = write.run(sql, vec![]).await.unwrap_err();
         let why = format!("{error:?}");

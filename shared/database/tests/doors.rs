@@ -74,10 +74,10 @@ async fn a_repeat_is_answered(store: TestStore) {
         (Kind::WrongState, "REQUEST_ID_REUSED")
     );
     assert_eq!(fault.meta, [("request_id".to_owned(), "r1".to_owned())]);
-    // another tenant, caller or method is another request
+    // another tenant, credential or method is another request
     put(&db, &caller("b"), "r1", "other").await.unwrap();
     let mut other = me.clone();
-    other.name = "someone".into();
+    other.id = "key:someone".into();
     put(&db, &other, "r1", "third").await.unwrap();
     assert_eq!(count(&db, &me, "note").await, 2);
     db.close().await;

@@ -51,6 +51,8 @@ async fn try_merge(
     from: &Asked,
     evidence: &str,
 ) -> Result<Written<Merged>, Fault> {
+    // The customers' names are opened in there: a key service is asked before, never with locks held.
+    core.vault.sealer(caller.tenant).await?;
     let mut write = core.db.mutate(caller, command).await?;
     if write.repeated().is_some() {
         return repeat(core, write).await;
@@ -96,6 +98,7 @@ async fn try_unmerge(
     command: Command<'_>,
     from: &Asked,
 ) -> Result<Written<Merged>, Fault> {
+    core.vault.sealer(caller.tenant).await?;
     let mut write = core.db.mutate(caller, command).await?;
     if write.repeated().is_some() {
         return repeat(core, write).await;

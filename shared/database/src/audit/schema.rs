@@ -42,13 +42,22 @@ pub(crate) fn step() -> Box<dyn MigrationTrait> {
     })
 }
 
-/// How far each lane was sealed, in one row; and which credential a caller had.
+/// How far each lane was sealed, in one row; and which credential a caller had. On SQLite an entry replaces none.
 pub(crate) fn roll_step() -> Box<dyn MigrationTrait> {
     Step::boxed("frame_audit_2", |engine| {
         let roll = Table::new("audit_roll").i64("id").bytes("heads");
         let roll = roll.i64("at").bytes("mac").check("id = 1");
         let mut all = roll.primary(&["id"]).create(engine);
         all.push("ALTER TABLE audit ADD COLUMN caller_id TEXT NOT NULL DEFAULT ''".to_owned());
+        if engine == Engine::Sqlite {
+            // REPLACE takes the old row without a word to the trigger of DELETE
+            all.push(
+                "CREATE TRIGGER audit_is_new BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit \
+                 WHERE lane = NEW.lane AND sequence = NEW.sequence OR tenant = NEW.tenant AND id = NEW.id) BEGIN \
+                 SELECT RAISE(ABORT, 'audit is append-only'); END"
+                    .to_owned(),
+            );
+        }
         all
     })
 }

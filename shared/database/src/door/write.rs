@@ -13,7 +13,7 @@ use super::hold::Hold;
 use super::read::in_time;
 use super::{Answer, Change, Command, Positions};
 use crate::Database;
-use crate::database::{begin_read, begin_until};
+use crate::database::{begin_read_until, begin_until};
 use crate::engine::{Open, Pools, View};
 use crate::error::StoreError;
 use crate::figures::Door;
@@ -99,7 +99,8 @@ impl Database {
                 }
                 Ok(tx) => (tx, None),
                 Err(StoreError::Taken(key)) if key == "idempotency" => {
-                    let tx = begin_read(&self.0.pools, View::Tenant(caller.tenant)).await?;
+                    let view = View::Tenant(caller.tenant);
+                    let tx = begin_read_until(&self.0.pools, view, caller.deadline).await?;
                     match self
                         .answer(&tx, caller, (request, command.request_id))
                         .await?
