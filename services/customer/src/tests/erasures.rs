@@ -422,6 +422,61 @@ async fn told_to_a_tenant(client: &mut Client, whole: &common::ErasureMeasures) 
     assert_eq!(olds(&told(&changes)[0].customers), of(&whole.customers));
 }
 
+/// A report is repeated, checked and refused by its request id as every other mutation is.
+async fn reported_once(world: &World, erasure: &str, parts: [common::ErasurePart; 2]) {
+    let [scoring, feedback] = parts;
+    let named = |part: &common::ErasurePart| pb::ReportErasureRequest {
+        erasure_id: erasure.to_owned(),
+        part: Some(part.clone()),
+        request_id: "told once".to_owned(),
+        validate_only: false,
+    };
+    let entries = "SELECT count(*) FROM audit WHERE action = 'erasure.report'";
+    let mut service = world.operator();
+    let check = pb::ReportErasureRequest {
+        validate_only: true,
+        ..named(&scoring)
+    };
+    service.privacy.report_erasure(check.clone()).await.unwrap();
+    let pending = world.client().erasure(erasure).await.pending;
+    assert!(pending.contains(&"scoring".to_owned()), "{pending:?}");
+    assert_eq!(world.count(entries).await, 0);
+
+    let mut second = world.operator();
+    let (one, two) = tokio::join!(
+        service.privacy.report_erasure(named(&scoring)),
+        second.privacy.report_erasure(named(&scoring)),
+    );
+    for answer in [one, two, service.privacy.report_erasure(check).await] {
+        let erasure = answer.unwrap().into_inner().erasure.unwrap();
+        let told = erasure
+            .parts
+            .iter()
+            .filter(|part| part.service == "scoring");
+        assert_eq!(told.count(), 1);
+    }
+    assert_eq!(world.count(entries).await, 1);
+
+    let status = service.privacy.report_erasure(named(&feedback)).await;
+    let status = status.unwrap_err();
+    assert_eq!(
+        reason(&status, Code::FailedPrecondition),
+        "REQUEST_ID_REUSED"
+    );
+    let pending = world.client().erasure(erasure).await.pending;
+    assert!(pending.contains(&"feedback".to_owned()), "{pending:?}");
+    assert_eq!(world.count(entries).await, 1);
+    // Another service's ids are its own.
+    let caller = service_caller("feedback", world.core.db.secret());
+    let mut other = Client::new(world.pipe.channel_of(caller));
+    other
+        .privacy
+        .report_erasure(named(&feedback))
+        .await
+        .unwrap();
+    assert_eq!(world.count(entries).await, 2);
+}
+
 async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
     let world = World::new(store).await;
     let mut client = world.client();
@@ -457,6 +512,7 @@ async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
             .unwrap_err();
         assert_eq!(reason(&status, Code::InvalidArgument), "FIELD_INVALID");
     }
+    reported_once(&world, &erasure.id, [part("scoring"), part("feedback")]).await;
     for service in ["scoring", "feedback", "feedback"] {
         operator
             .privacy
@@ -508,7 +564,10 @@ async fn reports_are_checked_and_complete_the_receipt(store: TestStore) {
         both.extend(stream.message().await.unwrap().unwrap().changes);
     }
     both.sort_by_key(|change| change.header.as_ref().unwrap().version);
-    assert!(both.iter().all(|change| change.header.as_ref().unwrap().record_id == done.id));
+    assert!(
+        both.iter()
+            .all(|change| change.header.as_ref().unwrap().record_id == done.id)
+    );
     let (first, again) = (told(&both[..1]).remove(0), told(&both[1..]).remove(0));
     assert_eq!((again.part, again.parts), (1, 1));
     assert_eq!(again.customers.len(), 1);

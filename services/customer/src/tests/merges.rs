@@ -53,7 +53,11 @@ async fn evidence_is_a_code(store: TestStore) {
             ..pb::MergeCustomersRequest::default()
         };
         let status = client.customers.merge_customers(request).await.unwrap_err();
-        assert_eq!(reason(&status, Code::InvalidArgument), "FIELD_INVALID", "{evidence}");
+        assert_eq!(
+            reason(&status, Code::InvalidArgument),
+            "FIELD_INVALID",
+            "{evidence}"
+        );
     }
 }
 

@@ -286,7 +286,10 @@ impl Scores {
         if rows.len() < arrivals.len() {
             let ids = core.db.ids(caller.tenant);
             for gone in erasure::among(&tx, caller.tenant, &ids, arrivals).await? {
-                out.insert(gone, entry(erasure::GONE, applied.vector.clone(), Vec::new()));
+                out.insert(
+                    gone,
+                    entry(erasure::GONE, applied.vector.clone(), Vec::new()),
+                );
             }
         }
         drop(tx);
