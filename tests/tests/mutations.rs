@@ -22,7 +22,8 @@ use regard_types::Caller;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// RPCs for which a valid request needs what only a service can sign: their own tests repeat them.
+/// RPCs for which a valid request needs what only a service can sign: the customer service's tests of erasures check, repeat
+/// and reuse it.
 const OF_SERVICES: [&str; 1] = ["ReportErasure"];
 
 /// What may change nothing, and is then not audited: an operation may have ended before it is cancelled.
