@@ -5,6 +5,7 @@
 mod certificates;
 mod erasure;
 mod keys;
+mod limits;
 mod matrix;
 mod overload;
 mod restart;

@@ -578,6 +578,13 @@ async fn nothing_personal_lies_in_plain(store: TestStore) {
     );
     let held = exported(&client, 1_000).await;
     check_export(&held);
+    let named = [
+        ("x-request-id", "asked-for-the-log"),
+        ("grpc-timeout", "20S"),
+    ];
+    let path = "/regard.customer.v1.TenantService/GetTenant";
+    let (_, status) = call_with(&channel, path, &named, frame(&[])).await;
+    assert_eq!(status.code(), Code::Ok, "{status:?}");
     rotated(&client).await;
     // By pages of seven, under the new keys: the same.
     assert_eq!(exported(&client, 7).await, held);
@@ -604,6 +611,7 @@ async fn nothing_personal_lies_in_plain(store: TestStore) {
         let place = format!("store {number}");
         assert!(control.iter().any(|at| at.contains(&place)), "{control:?}");
     }
+    check_line(&std::fs::read_to_string(&log).unwrap());
     let calls = search(&all, &[Needle::text("CreateCustomer")]);
     assert!(calls.iter().any(|hit| hit.place == "log"), "{calls:?}");
     let cached: Vec<&Content> = all.iter().filter(|(place, _)| place == "redis").collect();
@@ -614,6 +622,25 @@ async fn nothing_personal_lies_in_plain(store: TestStore) {
         sealed.iter().any(|hit| hit.place.contains("store 0")),
         "{sealed:?}"
     );
+}
+
+/// The line of a call tells for whom it was answered.
+fn check_line(log: &str) {
+    let lines = log.lines().map(serde_json::from_str::<serde_json::Value>);
+    let line = lines
+        .map(|line| line.expect("every line is JSON"))
+        .find(|line| line["request_id"] == "asked-for-the-log" && line["message"] == "answered")
+        .expect("the call has its line");
+    for (name, value) in [
+        ("tenant", "default"),
+        ("caller", "default"),
+        ("method", "GetTenant"),
+        ("code", "OK"),
+        ("level", "DEBUG"),
+    ] {
+        let told = line[name].as_str().unwrap_or_default();
+        assert!(told.eq_ignore_ascii_case(value), "{name}: {line}");
+    }
 }
 
 /// The neighbourhood of the first find, for whoever has to mend it.
