@@ -5,8 +5,8 @@
 
 pub mod child;
 pub mod collector;
-pub mod overload;
 pub mod mutation;
+pub mod overload;
 pub mod plan;
 pub mod prey;
 pub mod raw;

@@ -61,6 +61,8 @@ pub struct Plan {
     pub identity: Option<IdentitySettings>,
     /// How long open calls may go on after a stop was asked for; 0: half a second.
     pub grace_ms: u64,
+    /// How far scoring may be behind and still be ready; 0: a minute.
+    pub ready_lag_ms: u64,
 }
 
 /// Services that run in this process.
@@ -155,7 +157,11 @@ impl Plan {
                     ..CacheSettings::default()
                 },
                 redis_url: self.redis.clone(),
-                ready_lag: std::time::Duration::from_secs(60),
+                ready_lag: Duration::from_millis(if self.ready_lag_ms == 0 {
+                    60_000
+                } else {
+                    self.ready_lag_ms
+                }),
             };
             let sources = self.sources(pipe)?;
             let opened = regard_scoring::open(settings, shared(), sources).await;

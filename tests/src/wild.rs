@@ -1,9 +1,11 @@
 //! Bad requests of any RPC, made from the contract's own descriptors and rules, so that an RPC or a rule that is added later
 //! is covered without a word here.
 
+use std::collections::{BTreeSet, HashMap};
+
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor,
-    ReflectMessage as _, Value,
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind, MapKey,
+    MessageDescriptor, ReflectMessage as _, Value,
 };
 
 /// A text of 36 characters that is a UUID.
@@ -38,6 +40,16 @@ pub struct Wrong {
     pub what: String,
     steps: Vec<FieldDescriptor>,
     value: Option<Value>,
+    /// Further members of oneofs above the field: a sound one is set first.
+    others: Vec<(Vec<FieldDescriptor>, Value)>,
+}
+
+/// Where in a request a field or a message stands.
+#[derive(Clone, Default)]
+struct Place {
+    path: String,
+    steps: Vec<FieldDescriptor>,
+    others: Vec<(Vec<FieldDescriptor>, Value)>,
 }
 
 impl Contract {
@@ -79,11 +91,9 @@ impl Contract {
     pub fn sound(&self, of: &MessageDescriptor) -> DynamicMessage {
         let mut out = DynamicMessage::new(of.clone());
         for field in of.fields() {
-            // The first of a oneof.
-            let first = field
-                .containing_oneof()
-                .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(&field));
-            if first && let Some(value) = self.sound_value(&field) {
+            if is_first(&field)
+                && let Some(value) = self.sound_value(&field)
+            {
                 out.set_field(&field, value);
             }
         }
@@ -151,7 +161,7 @@ impl Contract {
     #[must_use]
     pub fn wrongs(&self, of: &MessageDescriptor) -> Vec<Wrong> {
         let mut out = Vec::new();
-        self.collect(of, &[], "", &mut out);
+        self.collect(of, &Place::default(), &mut out);
         out
     }
 
@@ -159,50 +169,76 @@ impl Contract {
     #[must_use]
     pub fn limits(&self, of: &MessageDescriptor) -> Vec<Wrong> {
         let mut out = Vec::new();
-        self.collect_limits(of, &[], "", &mut out);
+        self.collect_limits(of, &Place::default(), &mut out);
         out
     }
 
-    fn collect_limits(
-        &self,
-        of: &MessageDescriptor,
-        before: &[FieldDescriptor],
-        path: &str,
-        out: &mut Vec<Wrong>,
-    ) {
-        for field in of.fields().filter(|field| !field.is_map()) {
-            let first = field
-                .containing_oneof()
-                .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(&field));
-            if !first {
-                continue;
-            }
-            let steps = [before, std::slice::from_ref(&field)].concat();
-            let dot = if path.is_empty() { "" } else { "." };
-            let path = format!("{path}{dot}{}", field.name());
+    /// A field of the message at a place.
+    fn place(&self, before: &Place, field: &FieldDescriptor) -> Place {
+        let mut place = before.clone();
+        let dot = if before.path.is_empty() { "" } else { "." };
+        place.path = format!("{}{dot}{}", before.path, field.name());
+        place.steps.push(field.clone());
+        if !is_first(field)
+            && let Some(value) = self.sound_value(field)
+        {
+            place.others.push((place.steps.clone(), value));
+        }
+        place
+    }
+
+    /// The message of a field, whose own fields the contract rules.
+    fn below(field: &FieldDescriptor, place: &Place) -> Option<(MessageDescriptor, Place)> {
+        let Kind::Message(message) = field.kind() else {
+            return None;
+        };
+        if field.is_map() || message.full_name().starts_with("google.") {
+            return None;
+        }
+        let mut place = place.clone();
+        if field.is_list() {
+            place.path.push_str("[0]");
+        }
+        Some((message, place))
+    }
+
+    fn collect_limits(&self, of: &MessageDescriptor, before: &Place, out: &mut Vec<Wrong>) {
+        for field in of.fields() {
+            let place = self.place(before, &field);
             let rules = self.rules(&field);
-            let values = if field.is_list() {
+            let values = if field.is_map() {
+                map_limits(&rules.of("map"))
+            } else if field.is_list() {
                 self.list_limits(&field, &rules)
             } else {
                 scalar_limits(&field, &rules)
             };
             out.extend(values.into_iter().map(|value| Wrong {
-                path: path.clone(),
+                path: place.path.clone(),
                 what: "on a limit".to_owned(),
-                steps: steps.clone(),
+                steps: place.steps.clone(),
                 value: Some(value),
+                others: place.others.clone(),
             }));
-            if let Kind::Message(message) = field.kind()
-                && !message.full_name().starts_with("google.")
-            {
-                let below = if field.is_list() {
-                    format!("{path}[0]")
-                } else {
-                    path
-                };
-                self.collect_limits(&message, &steps, &below, out);
+            if let Some((message, place)) = Self::below(&field, &place) {
+                self.collect_limits(&message, &place, out);
             }
         }
+    }
+
+    /// The rules that the contract's messages use, such as `string.max_len`, and the names of its own expressions.
+    #[must_use]
+    pub fn rule_names(&self) -> BTreeSet<String> {
+        let mut out = BTreeSet::new();
+        let messages = self.pool.all_messages();
+        for message in messages.filter(|m| m.full_name().starts_with("regard.")) {
+            for field in message.fields() {
+                if let Some(rules) = self.rules(&field).0 {
+                    names("", &rules, &mut out);
+                }
+            }
+        }
+        out
     }
 
     fn list_limits(&self, field: &FieldDescriptor, rules: &Rules) -> Vec<Value> {
@@ -213,17 +249,17 @@ impl Contract {
         ["min_items", "max_items"]
             .iter()
             .filter_map(|rule| usize::try_from(repeated.number(rule)?).ok())
-            .filter_map(|count| Some(Value::List(vec![one.first()?.clone(); count])))
+            .filter_map(|count| {
+                if repeated.flag("unique") {
+                    let text = |number| Value::String(format!("a{number}"));
+                    return Some(Value::List((0..count).map(text).collect()));
+                }
+                Some(Value::List(vec![one.first()?.clone(); count]))
+            })
             .collect()
     }
 
-    fn collect(
-        &self,
-        of: &MessageDescriptor,
-        before: &[FieldDescriptor],
-        path: &str,
-        out: &mut Vec<Wrong>,
-    ) {
+    fn collect(&self, of: &MessageDescriptor, before: &Place, out: &mut Vec<Wrong>) {
         for oneof in of.oneofs() {
             let options = oneof.options();
             let required = options
@@ -235,52 +271,44 @@ impl Contract {
                         .is_some_and(|v| v.as_bool() == Some(true))
                 });
             if required && let Some(first) = oneof.fields().next() {
-                let steps = [before, &[first]].concat();
                 // The oneof, or the message that lacks it, is named.
                 out.push(Wrong {
-                    path: path.to_owned(),
+                    path: before.path.clone(),
                     what: format!("none of {}", oneof.name()),
-                    steps,
+                    steps: [before.steps.as_slice(), &[first]].concat(),
                     value: None,
+                    others: before.others.clone(),
                 });
             }
         }
         for field in of.fields() {
-            let first = field
-                .containing_oneof()
-                .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(&field));
-            if !first || field.is_map() {
-                continue;
-            }
-            let steps = [before, std::slice::from_ref(&field)].concat();
-            let dot = if path.is_empty() { "" } else { "." };
-            let path = format!("{path}{dot}{}", field.name());
+            let place = self.place(before, &field);
             let rules = self.rules(&field);
             let mut add = |what: &str, value: Option<Value>| {
                 out.push(Wrong {
-                    path: path.clone(),
+                    path: place.path.clone(),
                     what: what.to_owned(),
-                    steps: steps.clone(),
+                    steps: place.steps.clone(),
                     value,
+                    others: place.others.clone(),
                 });
             };
             if rules.flag("required") {
                 add("absent", None);
             }
-            if field.is_list() {
-                self.lists(&field, &rules, &mut add);
-                if let Kind::Message(message) = field.kind() {
-                    self.collect(&message, &steps, &format!("{path}[0]"), out);
+            if field.is_map() {
+                for (what, value) in maps(&rules.of("map")) {
+                    add(what, Some(value));
                 }
-                continue;
+            } else if field.is_list() {
+                self.lists(&field, &rules, &mut add);
+            } else {
+                for (what, value) in scalars(&field, &rules) {
+                    add(what, Some(value));
+                }
             }
-            for (what, value) in scalars(&field, &rules) {
-                add(what, Some(value));
-            }
-            if let Kind::Message(message) = field.kind()
-                && !message.full_name().starts_with("google.")
-            {
-                self.collect(&message, &steps, &path, out);
+            if let Some((message, place)) = Self::below(&field, &place) {
+                self.collect(&message, &place, out);
             }
         }
     }
@@ -305,6 +333,12 @@ impl Contract {
                 Some(Value::List(vec![one[0].clone(); most + 1])),
             );
         }
+        if repeated.flag("unique") {
+            add(
+                "an item twice",
+                Some(Value::List(vec![one[0].clone(), one[0].clone()])),
+            );
+        }
         if matches!(field.kind(), Kind::String) && repeated.of("items").0.is_some() {
             add(
                 "a bad item",
@@ -312,6 +346,105 @@ impl Contract {
             );
         }
     }
+}
+
+/// Whether a field is the member of its oneof that a sound message has.
+fn is_first(field: &FieldDescriptor) -> bool {
+    field
+        .containing_oneof()
+        .is_none_or(|o| o.is_synthetic() || o.fields().next().as_ref() == Some(field))
+}
+
+/// The names of rules that are set, in depth.
+fn names(before: &str, rules: &DynamicMessage, out: &mut BTreeSet<String>) {
+    for (field, value) in rules.fields() {
+        let name = format!("{before}{}", field.name());
+        match value {
+            Value::Message(inner) if inner.descriptor().full_name().starts_with("buf.") => {
+                names(&format!("{name}."), inner, out);
+            }
+            Value::List(items) if field.name() == "cel" => {
+                let id = |item: &Value| {
+                    item.as_message()?
+                        .get_field_by_name("id")?
+                        .as_str()
+                        .map(str::to_owned)
+                };
+                out.extend(items.iter().filter_map(id).map(|id| format!("{name} {id}")));
+            }
+            _ => {
+                out.insert(name);
+            }
+        }
+    }
+}
+
+fn pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Value {
+    let pair = |(key, value)| (MapKey::String(key), Value::String(value));
+    Value::Map(pairs.into_iter().map(pair).collect::<HashMap<_, _>>())
+}
+
+/// So many pairs, each of them sound.
+fn many(count: usize) -> Value {
+    pairs((0..count).map(|number| (format!("a{number}"), "shop".to_owned())))
+}
+
+/// Wrong maps of texts.
+fn maps(rules: &Rules) -> Vec<(&'static str, Value)> {
+    let mut out = Vec::new();
+    if let Some(most) = rules.number("max_pairs") {
+        let most = usize::try_from(most).unwrap_or(0);
+        out.push(("too many pairs", many(most + 1)));
+    }
+    for part in ["keys", "values"] {
+        let rules = rules.of(part).of("string");
+        let mut add = |what, bad: String| {
+            let (mut key, mut value) = ("shop".to_owned(), "shop".to_owned());
+            *(if part == "keys" { &mut key } else { &mut value }) = bad;
+            out.push((what, pairs([(key, value)])));
+        };
+        if let Some(most) = rules.number("max_len") {
+            let most = usize::try_from(most).unwrap_or(0);
+            add("a long text in a map", "a".repeat(most + 1));
+        }
+        if rules.number("min_len").is_some_and(|least| least > 0) {
+            add("an empty text in a map", String::new());
+        }
+        if rules.value("pattern").is_some() {
+            add("a text in a map, not of the pattern", "!\u{e9}".to_owned());
+        }
+        if rules.0.is_some() {
+            add(
+                "characters that no text has, in a map",
+                "a\u{1b}b".to_owned(),
+            );
+        }
+    }
+    out
+}
+
+/// Maps on the limits of their rules.
+fn map_limits(rules: &Rules) -> Vec<Value> {
+    let mut out = Vec::new();
+    if let Some(most) = rules.number("max_pairs") {
+        out.push(many(usize::try_from(most).unwrap_or(0)));
+    }
+    for part in ["keys", "values"] {
+        for rule in ["min_len", "max_len"] {
+            let rules = rules.of(part).of("string");
+            let Some(count) = rules.number(rule).and_then(|n| usize::try_from(n).ok()) else {
+                continue;
+            };
+            let (text, shop) = ("a".repeat(count), "shop".to_owned());
+            let pair = if part == "keys" {
+                (text, shop)
+            } else {
+                (shop, text)
+            };
+            out.push(pairs([pair]));
+        }
+    }
+    out
 }
 
 /// The rules of a field.
@@ -390,8 +523,30 @@ fn scalar_limits(field: &FieldDescriptor, rules: &Rules) -> Vec<Value> {
     match field.kind() {
         Kind::String => {
             let rules = rules.of("string");
-            if rules.value("pattern").is_some() || rules.flag("uuid") {
+            if rules.flag("uuid") {
                 return Vec::new();
+            }
+            if let Some(Value::String(pattern)) = rules.value("pattern") {
+                // As long as may be, where the pattern lets a text grow.
+                let Some(most) = rules
+                    .number("max_len")
+                    .and_then(|n| usize::try_from(n).ok())
+                else {
+                    return Vec::new();
+                };
+                let mut long = text(&rules);
+                if let Some(last) = long.chars().last() {
+                    long.extend(std::iter::repeat_n(
+                        last,
+                        most.saturating_sub(long.chars().count()),
+                    ));
+                }
+                let fits = regex::Regex::new(&pattern).unwrap().is_match(&long);
+                return if fits {
+                    vec![Value::String(long)]
+                } else {
+                    Vec::new()
+                };
             }
             ["min_len", "max_len"]
                 .iter()
@@ -432,6 +587,7 @@ fn scalar_limits(field: &FieldDescriptor, rules: &Rules) -> Vec<Value> {
             let numbers = of.values().map(|value| value.number());
             numbers.map(Value::EnumNumber).collect()
         }
+        Kind::Message(message) => known_limits(&message, rules),
         _ => Vec::new(),
     }
 }
@@ -509,6 +665,14 @@ fn scalars(field: &FieldDescriptor, rules: &Rules) -> Vec<(&'static str, Value)>
         Kind::Enum(_) => {
             out.push(("unknown number", Value::EnumNumber(9_999)));
             out.push(("negative number", Value::EnumNumber(-1)));
+            if let Some(Value::List(not)) = rules.of("enum").value("not_in") {
+                let number = |value: &Value| value.as_i32().map(Value::EnumNumber);
+                out.extend(
+                    not.iter()
+                        .filter_map(number)
+                        .map(|value| ("a number that is no choice", value)),
+                );
+            }
         }
         Kind::Int32 => {
             let rules = rules.of("int32");
@@ -555,6 +719,63 @@ fn scalars(field: &FieldDescriptor, rules: &Rules) -> Vec<(&'static str, Value)>
         _ => {}
     }
     out
+}
+
+/// Days, times, durations and amounts on the limits of the contract's rules.
+fn known_limits(message: &MessageDescriptor, rules: &Rules) -> Vec<Value> {
+    let of = |parts: &[(&str, Value)]| {
+        let mut out = DynamicMessage::new(message.clone());
+        for (name, value) in parts {
+            out.set_field_by_name(name, value.clone());
+        }
+        Value::Message(out)
+    };
+    let date = |year, month, day| {
+        of(&[
+            ("year", Value::I32(year)),
+            ("month", Value::I32(month)),
+            ("day", Value::I32(day)),
+        ])
+    };
+    let time = |(seconds, nanos)| {
+        of(&[
+            ("seconds", Value::I64(seconds)),
+            ("nanos", Value::I32(nanos)),
+        ])
+    };
+    // What a rule of times or durations says, moved by a nanosecond where it is not itself taken.
+    let told = |rules: &Rules| -> Vec<(i64, i32)> {
+        let of = |rule: &str| {
+            let parts = rules.of(rule);
+            let seconds = parts.0.as_ref()?.get_field_by_name("seconds")?.as_i64()?;
+            Some((
+                seconds,
+                parts.0.as_ref()?.get_field_by_name("nanos")?.as_i32()?,
+            ))
+        };
+        let under = of("lt").map(|(seconds, nanos)| {
+            if nanos > 0 {
+                (seconds, nanos - 1)
+            } else {
+                (seconds - 1, 999_999_999)
+            }
+        });
+        let over = of("gt").map(|(seconds, nanos)| (seconds, nanos + 1));
+        [of("gte"), of("lte"), under, over]
+            .into_iter()
+            .flatten()
+            .collect()
+    };
+    match message.full_name() {
+        "google.type.Date" if rules.0.is_some() => vec![date(1900, 1, 1), date(2099, 12, 31)],
+        "google.protobuf.Timestamp" => told(&rules.of("timestamp")).into_iter().map(time).collect(),
+        "google.protobuf.Duration" => told(&rules.of("duration")).into_iter().map(time).collect(),
+        "google.type.Money" if rules.0.is_some() => vec![of(&[
+            ("currency_code", Value::String("USD".to_owned())),
+            ("units", Value::I64(0)),
+        ])],
+        _ => Vec::new(),
+    }
 }
 
 /// Wrong days, times, durations and amounts.
@@ -617,7 +838,16 @@ fn known(message: &MessageDescriptor, rules: &Rules) -> Vec<(&'static str, Value
 impl Wrong {
     /// Makes a message wrong in this way.
     pub fn apply(&self, message: &mut DynamicMessage) {
+        for (steps, value) in &self.others {
+            set(message, steps, Some(value));
+        }
         set(message, &self.steps, self.value.as_ref());
+    }
+
+    /// Whether it can stand beside others: it takes no other member of a oneof than a sound message has.
+    #[must_use]
+    pub fn stands_beside(&self) -> bool {
+        self.others.is_empty()
     }
 
     /// Whether an error that names this field names the wrong one.

@@ -247,16 +247,36 @@ fn services_run_apart() {
     }
     assert_eq!(value, 1000.0);
     // A key that one process makes opens the other, and is shut there within seconds of its end.
-    let key = json(&["admin", "key", "create", "eyes", "--role", "reader", "--server", &facts.address, "--json"]);
+    let key = json(&[
+        "admin",
+        "key",
+        "create",
+        "eyes",
+        "--role",
+        "reader",
+        "--server",
+        &facts.address,
+        "--json",
+    ]);
     let secret = key["secret"].as_str().unwrap();
     let ask = ["scores", "1", "--server", &meaning.address, "--key", secret];
     ok(&ask);
     let (_, message) = fails(&["fit", "rfm", "--server", &meaning.address, "--key", secret]);
     assert!(message.contains("model.fit"), "{message}");
-    ok(&["admin", "key", "revoke", key["id"].as_str().unwrap(), "--server", &facts.address]);
+    ok(&[
+        "admin",
+        "key",
+        "revoke",
+        key["id"].as_str().unwrap(),
+        "--server",
+        &facts.address,
+    ]);
     let ended = std::time::Instant::now();
     while run(&ask).status.success() {
-        assert!(ended.elapsed() < Duration::from_secs(10), "the key works still");
+        assert!(
+            ended.elapsed() < Duration::from_secs(10),
+            "the key works still"
+        );
     }
     let (_, message) = fails(&ask);
     assert!(message.contains("UNAUTHENTICATED"), "{message}");

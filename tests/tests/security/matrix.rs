@@ -19,6 +19,7 @@ use regard_server::identity::role::{Role, shipped};
 use regard_server::{IdentitySettings, JwtSettings, KeySettings};
 use regard_testkit::{CacheKind, Engine, run};
 use regard_tests::plan::Plan;
+use regard_tests::prey::{MARK, records};
 use regard_tests::raw::{Way, call_with, frame};
 use regard_tests::values::reason;
 use regard_tests::wild::Contract;
@@ -28,6 +29,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::certificates::{Authority, Pair};
+use crate::tenants::inventory;
 
 const RSA: &[u8] = include_bytes!("../../data/security/rsa-test-key.pem");
 const ISSUER: &str = "https://idp.example";
@@ -35,8 +37,8 @@ const AUDIENCE: &str = "regard";
 /// The tenant that is attacked, and the one that attacks.
 const SHOP: &str = "shop";
 const OTHER: &str = "other";
-/// What stands in the shop's records and nowhere else.
-const MARK: &str = "of-the-shop-alone";
+/// The shop's customer that requests name; what its records hold besides, [`MARK`], no request here ever says.
+const CUSTOMER: &str = "c0";
 
 /// What a cell must be answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,6 +255,22 @@ fn static_key(role: &str) -> String {
     format!("static-key-of-the-role-{role}")
 }
 
+/// A key of a tenant with every permission that an RPC asks for.
+fn key_to_all(tenant: &str) -> KeySettings {
+    let mut permissions: Vec<_> = METHODS.iter().map(|method| method.permission).collect();
+    permissions.sort_unstable();
+    permissions.dedup();
+    permissions.retain(|permission| !permission.is_empty());
+    KeySettings {
+        key: static_key(&format!("all-of-{tenant}")),
+        name: "all".to_owned(),
+        tenant: tenant.to_owned(),
+        roles: Vec::new(),
+        permissions: permissions.into_iter().map(str::to_owned).collect(),
+        all_tenants: false,
+    }
+}
+
 fn identity(folder: &Path) -> IdentitySettings {
     let keys = shipped().iter().map(|role| KeySettings {
         key: static_key(role.name),
@@ -263,7 +281,7 @@ fn identity(folder: &Path) -> IdentitySettings {
         all_tenants: false,
     });
     IdentitySettings {
-        keys: keys.collect(),
+        keys: keys.chain([SHOP, OTHER].map(key_to_all)).collect(),
         jwt: Some(JwtSettings {
             issuer: ISSUER.to_owned(),
             audience: vec![AUDIENCE.to_owned()],
@@ -389,7 +407,10 @@ fn aim(message: &mut DynamicMessage, record: &str) {
             Value::String(text) if text.len() == 36 && text.matches('-').count() == 4 => {
                 record.clone_into(text);
             }
-            Value::String(text) if field.name() == "external_id" => MARK.clone_into(text),
+            Value::String(text) if field.name() == "external_id" => CUSTOMER.clone_into(text),
+            Value::String(text) if field.name() == "source" => {
+                *text = regard_tests::values::key(CUSTOMER).source;
+            }
             Value::Message(inner) => aim(inner, record),
             Value::List(items) => {
                 for item in items {
@@ -500,60 +521,93 @@ async fn settled(channel: &Channel, credentials: &[Credential]) {
     }
 }
 
-/// A good caller of another tenant, with every permission of a tenant, names the shop's records: nothing of the shop's is
-/// answered, and another tenant by name is denied.
-async fn wrong_tenant(
+/// A call by the tenant's key to all; whether the answer, or what it says of its failure, holds the mark.
+async fn tells(
     channel: &Channel,
     method: &Method,
-    key: &str,
-    body: &Bytes,
-    contract: &Contract,
+    tenant: &str,
+    body: Bytes,
     counts: &mut Counts,
-) {
-    let bearer = format!("Bearer {key}");
+) -> (bool, Status) {
+    assert!(!holds(&body), "what a request says may come back");
+    let bearer = format!("Bearer {}", static_key(&format!("all-of-{tenant}")));
+    let patience = if method.server_streaming {
+        "200m"
+    } else {
+        "20S"
+    };
     let headers = [
         ("authorization", bearer.as_str()),
-        (
-            "grpc-timeout",
-            if method.server_streaming {
-                "200m"
-            } else {
-                "20S"
-            },
-        ),
+        ("grpc-timeout", patience),
     ];
-    let (answer, status) = call_with(channel, method.path, &headers, body.clone()).await;
+    let (answer, status) = call_with(channel, method.path, &headers, body).await;
     counts.cells += 1;
-    let told = answer.is_some_and(|answer| {
-        answer
-            .windows(MARK.len())
-            .any(|part| part == MARK.as_bytes())
-    });
-    // What the caller wrote itself, it may read.
-    let echoed = body.windows(MARK.len()).any(|part| part == MARK.as_bytes());
-    if (told && !echoed) || status.code() == Code::Unauthenticated {
-        counts.violations.push(format!(
-            "{} told another tenant of the shop: {status:?}",
-            method.path
-        ));
-    }
-    let descriptor = contract.message(method.request);
-    let named = descriptor
-        .get_field_by_name("tenant")
-        .filter(|field| matches!(field.kind(), Kind::String));
-    if let Some(field) = named {
-        let mut message = contract.sound(&descriptor);
-        message.set_field(&field, Value::String(SHOP.to_owned()));
-        let body = frame(&message.encode_to_vec());
-        let (_, status) = call_with(channel, method.path, &headers, body).await;
-        counts.cells += 1;
-        if !fits(Expected::Denied, &status) {
+    let told = answer.is_some_and(|answer| holds(&answer));
+    (told || holds(format!("{status:?}").as_bytes()), status)
+}
+
+fn holds(bytes: &[u8]) -> bool {
+    bytes
+        .windows(MARK.len())
+        .any(|part| part == MARK.as_bytes())
+}
+
+/// A caller of another tenant, with every permission, names the shop's records in every RPC: nothing of the shop's is
+/// answered or changed, and the shop by its name is denied. The shop's own caller is told by the same requests.
+async fn wrong_tenant(
+    world: &World,
+    channel: &Channel,
+    (contract, record): (&Contract, &str),
+    counts: &mut Counts,
+) {
+    let before = inventory(world, SHOP).await;
+    for method in METHODS {
+        let body = request(contract, method, record);
+        let (told, status) = tells(channel, method, OTHER, body, counts).await;
+        let stopped = matches!(status.code(), Code::Unauthenticated | Code::Internal)
+            || denied_by_the_edge(&status);
+        if told || stopped {
             counts.violations.push(format!(
-                "{} let another tenant name the shop: {status:?}",
+                "{} to another tenant: told {told}, {status:?}",
                 method.path
             ));
         }
+        let descriptor = contract.message(method.request);
+        let named = descriptor
+            .get_field_by_name("tenant")
+            .filter(|field| matches!(field.kind(), Kind::String));
+        if let Some(field) = named {
+            let mut message = contract.sound(&descriptor);
+            message.set_field(&field, Value::String(SHOP.to_owned()));
+            let body = frame(&message.encode_to_vec());
+            let (told, status) = tells(channel, method, OTHER, body, counts).await;
+            if told || !fits(Expected::Denied, &status) {
+                counts.violations.push(format!(
+                    "{} let another tenant name the shop: {status:?}",
+                    method.path
+                ));
+            }
+        }
     }
+    let after = inventory(world, SHOP).await;
+    let moved = after.iter().filter(|row| !before.contains(row));
+    let lost = before.iter().filter(|row| !after.contains(row));
+    for row in moved.chain(lost) {
+        let what = format!("another tenant changed the shop's records: {row}");
+        counts.violations.push(what);
+    }
+    let mut own = Vec::new();
+    for method in METHODS.iter().filter(|method| !method.request_id) {
+        let body = request(contract, method, record);
+        if tells(channel, method, SHOP, body, counts).await.0 {
+            own.push(method.path.rsplit('/').next().unwrap_or_default());
+        }
+    }
+    println!("the same requests tell the shop its own: {own:?}");
+    assert!(
+        own.contains(&"GetCustomer") && own.len() >= 4,
+        "requests that tell nobody anything: {own:?}"
+    );
 }
 
 /// Certificates that are taken, each with what its calls are answered: a good one a role, and some that name nobody.
@@ -657,25 +711,7 @@ async fn matrix(engine: Engine) {
     let operator = world.operator();
     tenant(&operator, SHOP).await;
     tenant(&operator, OTHER).await;
-    let record = {
-        let mut customer = pb::Customer {
-            key: Some(regard_tests::values::key(MARK)),
-            ..pb::Customer::default()
-        };
-        customer
-            .attributes
-            .insert("mark".to_owned(), MARK.to_owned());
-        let request = pb::CreateCustomerRequest {
-            customer: Some(customer),
-            ..pb::CreateCustomerRequest::default()
-        };
-        let made = world
-            .client_of(SHOP)
-            .customers()
-            .create_customer(request)
-            .await;
-        made.unwrap().into_inner().customer.unwrap().id
-    };
+    let record = records(&world.client_of(SHOP)).await.customer;
     let mut credentials = vec![
         Credential::bad("no identity", &[]),
         Credential::bad("an empty key", &[("authorization", "Bearer ")]),
@@ -695,21 +731,16 @@ async fn matrix(engine: Engine) {
         .await
         .unwrap();
     settled(&channel, &credentials).await;
-    let all = {
-        // Every permission of a tenant, by a key of the other tenant.
-        let (_, key) = api_key(&operator, OTHER, "manager", None).await;
-        key
-    };
-
     let contract = Contract::read();
     let mut counts = Counts::default();
+    // First: the shop's good callers change what is to be found.
+    let shop = (&contract, record.as_str());
+    wrong_tenant(&world, &channel, shop, &mut counts).await;
     for method in METHODS {
         let body = request(&contract, method, &record);
-        // Reading first: what a good caller changes must not be what another finds.
         for credential in &credentials {
             cell(&channel, method, credential, &body, &mut counts).await;
         }
-        wrong_tenant(&channel, method, &all, &body, &contract, &mut counts).await;
     }
     let cells = counts.cells;
     let more = by_certificates(&mut world, (&contract, &record), &mut counts).await;

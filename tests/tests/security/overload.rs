@@ -24,17 +24,23 @@ fn cores() -> Vec<usize> {
     list.trim().split(',').flat_map(range).collect()
 }
 
-/// The program on one core, if there are several and it can be said.
+/// The program on one core; on a machine of one core it says that it shares it.
 fn on(core: usize, arguments: &[&str]) -> Command {
     let cores = cores();
-    let taskset = Command::new("taskset").arg("-V").output().is_ok();
     let mut command = match cores.get(core) {
-        Some(core) if taskset && cores.len() > 1 => {
+        Some(core) if cores.len() > 1 => {
+            assert!(
+                Command::new("taskset").arg("-V").output().is_ok(),
+                "taskset is missing, which keeps the server and its caller on different cores: install util-linux"
+            );
             let mut command = Command::new("taskset");
             command.args(["-c", &core.to_string(), PROGRAM]);
             command
         }
-        _ => Command::new(PROGRAM),
+        _ => {
+            println!("overload: one core only, so the server and its caller share it");
+            Command::new(PROGRAM)
+        }
     };
     command.args(arguments);
     command
@@ -112,14 +118,17 @@ fn ten_times_the_sustainable_load() {
         per_second(busy.accepted) > sustained / 4.0,
         "what can be done is done: {busy:?}"
     );
+    assert!(
+        per_second(busy.offered) > 8.0 * sustained,
+        "ten times the load was not offered: {busy:?}"
+    );
+    assert!(seen.recovered_s.is_some(), "not well again: {seen:?}");
     assert!(most < 256 && most - before < 96, "{before} to {most} MiB");
     if long() {
         assert!(
             calm.refused == 0,
             "nothing is refused without need: {calm:?}"
         );
-        assert!(per_second(busy.offered) > 8.0 * sustained, "{busy:?}");
         assert!(busy.p99_ms <= 3.0 * calm.p99_ms, "{seen:?}");
-        assert!(seen.recovered_s.is_some(), "{seen:?}");
     }
 }

@@ -383,9 +383,9 @@ async fn feeds(one: &Client, loot: &mut Loot) {
     }
 }
 
-/// What the first tenant has: its rows in the feeds' form, and what its audits say.
-async fn inventory(world: &World) -> Vec<String> {
-    let one = world.client_of("one");
+/// What a tenant has: its rows in the feeds' form, and what its audits say.
+pub async fn inventory(world: &World, tenant: &str) -> Vec<String> {
+    let one = world.client_of(tenant);
     let mut rows = Vec::new();
     let request = customer::SnapshotChangesRequest::default();
     let mut stream = one
@@ -407,7 +407,7 @@ async fn inventory(world: &World) -> Vec<String> {
     while let Some(part) = stream.message().await.unwrap() {
         rows.extend(part.changes.iter().map(|change| format!("{change:?}")));
     }
-    let channel = channel(world, "one");
+    let channel = channel(world, tenant);
     for service in ["customer", "feedback", "scoring"] {
         let path = format!("/regard.{service}.v1.AuditService/ListAuditEntries");
         let request = customer::ListAuditEntriesRequest {
@@ -483,9 +483,9 @@ async fn attack(world: &World, contract: &Contract, ids: &Ids, loot: &Loot) -> T
 }
 
 async fn withstands(world: &World, contract: &Contract, ids: &Ids, loot: &Loot) {
-    let before = inventory(world).await;
+    let before = inventory(world, "one").await;
     let mut tally = attack(world, contract, ids, loot).await;
-    let after = inventory(world).await;
+    let after = inventory(world, "one").await;
     if before != after {
         let lost = before.iter().filter(|row| !after.contains(row)).take(3);
         let new = after.iter().filter(|row| !before.contains(row)).take(3);

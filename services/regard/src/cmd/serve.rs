@@ -133,6 +133,11 @@ const MIGRATOR: &str = "sea_orm_migration";
 /// # Errors
 /// A level that is none; a collector that cannot be one.
 fn start_telemetry(settings: &Settings) -> anyhow::Result<Telemetry> {
+    let (logs, telemetry) = telemetry(settings);
+    Ok(init_telemetry((&logs, "log"), (&telemetry, "telemetry"))?)
+}
+
+pub(crate) fn telemetry(settings: &Settings) -> (LogSettings, TelemetrySettings) {
     let mut level = settings.log.level.clone();
     if !level.contains(MIGRATOR) {
         level.push_str(&format!(",{MIGRATOR}=warn"));
@@ -155,7 +160,7 @@ fn start_telemetry(settings: &Settings) -> anyhow::Result<Telemetry> {
         export_interval_ms: given.export_interval_ms,
         timeout_ms: given.timeout_ms,
     };
-    Ok(init_telemetry((&logs, "log"), (&telemetry, "telemetry"))?)
+    (logs, telemetry)
 }
 
 #[cfg(test)]

@@ -24,8 +24,23 @@ pub(super) fn identity(
     server: &ServerSettings,
     ids: &IdSecret,
 ) -> anyhow::Result<Identity> {
+    let identity = identity_settings(settings)?;
+    let identity = Identity::new(&identity, ids, "identity").map_err(|bad| {
+        let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        anyhow!("{}", bad.join("; "))
+    })?;
+    let stores = services
+        .iter()
+        .any(|which| !which.database(settings).url.is_set());
+    if !stores && !super::is_near(server) {
+        return Ok(identity);
+    }
+    Ok(identity.with_local_key(&local_key(&settings.data.folder)?))
+}
+
+pub(super) fn identity_settings(settings: &Settings) -> anyhow::Result<IdentitySettings> {
     let given = &settings.identity;
-    let identity = IdentitySettings {
+    Ok(IdentitySettings {
         embedded: given.allow_default,
         keys: given.keys.iter().map(key).collect::<anyhow::Result<_>>()?,
         certificates: given
@@ -39,18 +54,7 @@ pub(super) fn identity(
             })
             .collect(),
         jwt: jwt(&given.jwt)?,
-    };
-    let identity = Identity::new(&identity, ids, "identity").map_err(|bad| {
-        let bad: Vec<String> = bad.iter().map(ToString::to_string).collect();
-        anyhow!("{}", bad.join("; "))
-    })?;
-    let stores = services
-        .iter()
-        .any(|which| !which.database(settings).url.is_set());
-    if !stores && !super::is_near(server) {
-        return Ok(identity);
-    }
-    Ok(identity.with_local_key(&local_key(&settings.data.folder)?))
+    })
 }
 
 /// The key of a data folder, made where there is none: 256 random bits that the folder's owner alone can read.

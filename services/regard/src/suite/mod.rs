@@ -1,6 +1,8 @@
 //! The suite as one process runs it: which services, on which stores, behind which door.
 
 mod identity;
+#[cfg(test)]
+mod mapping_tests;
 mod master;
 mod peer;
 mod secret;
@@ -135,7 +137,6 @@ fn server_settings(settings: &Settings) -> anyhow::Result<ServerSettings> {
             redis_url: secret::redis_url(settings)?,
             ..settings.limits.clone()
         },
-        ..ServerSettings::default()
     })
 }
 

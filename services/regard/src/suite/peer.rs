@@ -45,7 +45,7 @@ pub(super) fn client(
     Ok(Client::over(channel, &Options::default())?)
 }
 
-fn options(peer: &Peer, address: &str, key: &str) -> anyhow::Result<Options> {
+pub(super) fn options(peer: &Peer, address: &str, key: &str) -> anyhow::Result<Options> {
     let path = |text: &str| (!text.is_empty()).then(|| PathBuf::from(text));
     let api_key = if peer.api_key_file.is_empty() {
         peer.api_key.reveal().to_owned()

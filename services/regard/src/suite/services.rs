@@ -121,36 +121,61 @@ async fn one(
     };
     let opened = match which {
         Which::Customer => {
-            let settings = regard_customer::Settings {
-                database,
-                keep_changes: days(settings.customer.keep_changes_days),
-            };
-            Box::pin(regard_customer::open(settings, shared)).await?
+            Box::pin(regard_customer::open(customer(settings, database), shared)).await?
         }
         Which::Feedback => {
-            let settings = regard_feedback::Settings {
-                keep_changes: days(settings.feedback.keep_changes_days),
-                customer,
-                ..regard_feedback::Settings::new(database)
-            };
+            let settings = feedback(settings, database, customer);
             Box::pin(regard_feedback::open(settings, shared)).await?
         }
         Which::Scoring => {
-            let settings = regard_scoring::Settings {
-                database,
-                cache: regard_cache::Settings {
-                    ttl: Duration::from_millis(settings.cache.ttl_ms),
-                    stale: Duration::from_millis(settings.scoring.stale_ms),
-                    capacity: settings.cache.capacity_bytes,
-                    answer: Duration::from_millis(settings.cache.answer_ms),
-                },
-                redis_url: secret::redis_url(settings)?,
-                ready_lag: Duration::from_secs(settings.scoring.ready_lag_s),
-            };
+            let settings = scoring(settings, database)?;
             Box::pin(regard_scoring::open(settings, shared, sources)).await?
         }
     };
     Ok(opened)
+}
+
+// What follows names every field, so that one that is added is not forgotten.
+
+pub(super) fn customer(
+    settings: &Settings,
+    database: DatabaseSettings,
+) -> regard_customer::Settings {
+    regard_customer::Settings {
+        database,
+        keep_changes: days(settings.customer.keep_changes_days),
+    }
+}
+
+pub(super) fn feedback(
+    settings: &Settings,
+    database: DatabaseSettings,
+    customer: Option<Client>,
+) -> regard_feedback::Settings {
+    let usual = regard_feedback::Settings::new(database);
+    regard_feedback::Settings {
+        database: usual.database,
+        keep_changes: days(settings.feedback.keep_changes_days),
+        expire_texts: usual.expire_texts,
+        customer,
+    }
+}
+
+pub(super) fn scoring(
+    settings: &Settings,
+    database: DatabaseSettings,
+) -> anyhow::Result<regard_scoring::Settings> {
+    Ok(regard_scoring::Settings {
+        database,
+        cache: regard_cache::Settings {
+            ttl: Duration::from_millis(settings.cache.ttl_ms),
+            stale: Duration::from_millis(settings.scoring.stale_ms),
+            capacity: settings.cache.capacity_bytes,
+            answer: Duration::from_millis(settings.cache.answer_ms),
+        },
+        redis_url: secret::redis_url(settings)?,
+        ready_lag: Duration::from_secs(settings.scoring.ready_lag_s),
+    })
 }
 
 const fn days(days: u32) -> Duration {
@@ -166,7 +191,11 @@ pub(super) fn database(given: &Database, folder: &Path, which: Which) -> Databas
             folder.join(format!("{}.db", which.name())).display()
         )
     };
+    let usual = DatabaseSettings::new(url);
     DatabaseSettings {
+        url: usual.url,
+        close_ms: usual.close_ms,
+        master: None,
         migrate_url: given.migrate_url.reveal().to_owned(),
         row_security: given.row_security == RowSecurity::On,
         keep_audit_days: given.keep_audit_days,
@@ -178,7 +207,6 @@ pub(super) fn database(given: &Database, folder: &Path, which: Which) -> Databas
         open_wait_ms: given.open_wait_ms,
         sqlite_full_sync: given.sqlite_full_sync,
         heartbeat_ms: given.heartbeat_ms,
-        ..DatabaseSettings::new(url)
     }
 }
 

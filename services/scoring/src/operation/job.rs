@@ -207,7 +207,7 @@ async fn one(core: Arc<Core>, operation: Operation, lease: Arc<Lease>, term: i64
         lease: &lease,
         term,
     };
-    let done = under_lease(&core, &turn).await;
+    let done = Box::pin(under_lease(&core, &turn)).await;
     regard_server::job_ran(core.db.service(), NAME, done.is_ok());
     if let Err(error) = done {
         // It stays open: the next look takes it up again.
