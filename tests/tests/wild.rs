@@ -374,7 +374,43 @@ fn every_rpc_withstands_garbage() {
 }
 
 /// Rules that requests are made from here; one that the contract begins to use belongs among them first.
-const RULES: &[&str] = &[];
+const RULES: &[&str] = &[
+    "bytes.len",
+    "cel date.range",
+    "cel money.non_negative",
+    "double.finite",
+    "duration.gte",
+    "duration.lte",
+    "enum.defined_only",
+    "enum.not_in",
+    "ignore",
+    "int32.gte",
+    "int32.lte",
+    "int64.gte",
+    "int64.lte",
+    "map.keys.string.max_len",
+    "map.keys.string.min_len",
+    "map.keys.string.pattern",
+    "map.max_pairs",
+    "map.values.string.max_len",
+    "map.values.string.min_len",
+    "repeated.items.ignore",
+    "repeated.items.string.max_len",
+    "repeated.items.string.min_len",
+    "repeated.items.string.pattern",
+    "repeated.max_items",
+    "repeated.min_items",
+    "repeated.unique",
+    "required",
+    "string.max_len",
+    "string.min_len",
+    "string.pattern",
+    "string.uuid",
+    "timestamp.gte",
+    "timestamp.lt",
+    "uint32.lte",
+    "uint64.lte",
+];
 
 #[test]
 fn no_rule_of_the_contract_is_passed_over() {

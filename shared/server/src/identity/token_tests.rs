@@ -405,3 +405,94 @@ async fn an_address_that_is_away_or_talks_too_much_is_told_as_away() {
         assert_eq!(fault.reason, "STORE_UNAVAILABLE", "{fault}");
     }
 }
+
+/// An authority of a test, its PEM file in a folder.
+fn authority(
+    folder: &std::path::Path,
+    name: &str,
+) -> (rcgen::CertifiedIssuer<'static, rcgen::KeyPair>, String) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let issuer = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let file = folder.join(format!("{name}.pem"));
+    std::fs::write(&file, issuer.pem()).unwrap();
+    (issuer, file.display().to_string())
+}
+
+/// Serves a document over TLS with a certificate for `localhost`; the address.
+async fn serve_https(
+    body: String,
+    authority: &rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+) -> String {
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!(
+        "https://localhost:{}/keys",
+        listener.local_addr().unwrap().port()
+    );
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // A caller that does not believe the certificate leaves.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn keys_come_over_https_from_whom_the_authority_vouches_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, own_file) = authority(folder.path(), "own");
+    let (_, other_file) = authority(folder.path(), "other");
+    let issuer = Issuer::new();
+    let body = json!({ "keys": issuer.set() }).to_string();
+    let address = serve_https(body, &own).await;
+    let token = issuer.sign(Algorithm::ES256, &claims());
+    // Its authority, another one, the public ones.
+    for (file, believed) in [
+        (own_file.as_str(), true),
+        (other_file.as_str(), false),
+        ("", false),
+    ] {
+        let fetch = super::super::fetch::Fetch::new(&address, file).unwrap();
+        let keys = KeySet::new(Source::Url(Box::new(fetch)));
+        let tokens = Tokens::new("https://idp", &["regard".to_owned()], ("t", "r"), 5, keys);
+        match verify(&tokens, &token).await {
+            Ok(_) => assert!(believed, "believed with {file:?}"),
+            Err(fault) => {
+                assert!(!believed, "{file:?}: {fault}");
+                assert_eq!(fault.reason, "STORE_UNAVAILABLE", "{fault}");
+            }
+        }
+    }
+}
