@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::services::{customer, database, feedback, scoring};
+use super::services::{customer_settings, database, feedback_settings, scoring_settings};
 use super::{Which, identity, peer, secret, server_settings};
 use crate::cmd::serve::telemetry;
 use crate::settings::{Settings, Sources, load};
@@ -34,10 +34,10 @@ fn mapped(settings: &Settings) -> String {
         let given = database(which.database(settings), &settings.data.folder, which);
         out.push(format!("{} {} {given:?}", given.url, given.migrate_url));
         out.push(match which {
-            Which::Customer => format!("{:?}", customer(settings, given)),
-            Which::Feedback => format!("{:?}", feedback(settings, given, None)),
+            Which::Customer => format!("{:?}", customer_settings(settings, given)),
+            Which::Feedback => format!("{:?}", feedback_settings(settings, given, None)),
             Which::Scoring => {
-                let scoring = scoring(settings, given).unwrap();
+                let scoring = scoring_settings(settings, given).unwrap();
                 format!("{} {scoring:?}", scoring.redis_url)
             }
         });

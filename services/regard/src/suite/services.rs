@@ -121,14 +121,18 @@ async fn one(
     };
     let opened = match which {
         Which::Customer => {
-            Box::pin(regard_customer::open(customer(settings, database), shared)).await?
+            Box::pin(regard_customer::open(
+                customer_settings(settings, database),
+                shared,
+            ))
+            .await?
         }
         Which::Feedback => {
-            let settings = feedback(settings, database, customer);
+            let settings = feedback_settings(settings, database, customer);
             Box::pin(regard_feedback::open(settings, shared)).await?
         }
         Which::Scoring => {
-            let settings = scoring(settings, database)?;
+            let settings = scoring_settings(settings, database)?;
             Box::pin(regard_scoring::open(settings, shared, sources)).await?
         }
     };
@@ -137,7 +141,7 @@ async fn one(
 
 // What follows names every field, so that one that is added is not forgotten.
 
-pub(super) fn customer(
+pub(super) fn customer_settings(
     settings: &Settings,
     database: DatabaseSettings,
 ) -> regard_customer::Settings {
@@ -147,7 +151,7 @@ pub(super) fn customer(
     }
 }
 
-pub(super) fn feedback(
+pub(super) fn feedback_settings(
     settings: &Settings,
     database: DatabaseSettings,
     customer: Option<Client>,
@@ -161,7 +165,7 @@ pub(super) fn feedback(
     }
 }
 
-pub(super) fn scoring(
+pub(super) fn scoring_settings(
     settings: &Settings,
     database: DatabaseSettings,
 ) -> anyhow::Result<regard_scoring::Settings> {
