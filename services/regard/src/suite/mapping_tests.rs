@@ -52,8 +52,10 @@ fn mapped(settings: &Settings) -> String {
         let options = peer::options(&settings.peer, address, "peer").unwrap();
         out.push(format!("{address} {:?} {options:?}", options.api_key));
     }
-    let ids = secret::id_secret(settings, &Which::ALL).unwrap();
-    out.push(ids.tenant_id("t").to_string());
+    if settings.secrets.id_secret.is_set() || !settings.secrets.id_secret_file.is_empty() {
+        let ids = secret::id_secret(settings, &Which::ALL).unwrap();
+        out.push(ids.tenant_id("t").to_string());
+    }
     out.join("\n")
 }
 
