@@ -32,7 +32,7 @@ const NEVER: [Code; 5] = [
 const COUNT: usize = 50_000;
 
 /// What the server may hold more after all cases than after the first third of them: allocators keep what they had.
-const GROWTH: u64 = 96 << 20;
+const GROWTH: u64 = 40 << 20;
 
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
