@@ -55,15 +55,11 @@ const RESTLESS: [&str; 14] = [
 ];
 
 async fn world(engine: Engine) -> World {
-    let world = World::with(
-        engine,
-        CacheKind::Memory,
-        Plan {
-            figures: "127.0.0.1:0".to_owned(),
-            ..Plan::default()
-        },
-    )
-    .await;
+    let plan = Plan {
+        figures: "127.0.0.1:0".to_owned(),
+        ..Plan::default()
+    };
+    let world = Box::pin(World::with(engine, CacheKind::Memory, plan)).await;
     let client = world.client();
     create(&client, "c").await;
     make_survey(&client, "s").await;
