@@ -20,8 +20,9 @@ const LONGEST: u64 = 1_000_000;
 const TOLERANCE: f64 = 1.6;
 /// Below this share of the tolerated latency the limit may grow.
 const EASY: f64 = 0.8;
-/// The limit at the start, and after a time of little use, where the bounds allow.
+/// The limit after a time of little use, and before anything is known, where the bounds allow.
 const START: usize = 32;
+const UNKNOWN: usize = 128;
 /// By which share of itself the limit grows in a window, and falls while little of it is used: what was fine long ago says
 /// little about a sudden rush.
 const GROWTH: f64 = 0.25;
@@ -99,11 +100,13 @@ struct State {
     began: u64,
     /// When the latency was last seen without waiting.
     calm: u64,
+    /// Whether calls were answered yet.
+    known: bool,
 }
 
 impl Concurrency {
     pub(crate) fn new(bounds: Bounds, paces: Vec<Arc<Pace>>) -> Self {
-        let start = START.clamp(bounds.least, bounds.most);
+        let start = UNKNOWN.clamp(bounds.least, bounds.most);
         Self {
             bounds,
             in_work: AtomicUsize::new(0),
@@ -116,6 +119,7 @@ impl Concurrency {
                 phase: Phase::Normal,
                 began: 0,
                 calm: 0,
+                known: false,
             }),
         }
     }
@@ -188,11 +192,18 @@ impl Concurrency {
         }
         let peak = self.peak.swap(self.in_work(), Ordering::Relaxed);
         let calm = state.phase == Phase::Probing || peak <= (self.limit() / 4).max(2);
-        let (pressure, mean) = state.pressure(calm, self.bounds.slack);
+        let Pressure {
+            shortest: pressure,
+            mean,
+            calm: alone,
+        } = state.pressure(calm, self.bounds.slack);
         if calm {
             state.calm = now;
         }
         state.began = now;
+        if answers >= FEWEST && !std::mem::replace(&mut state.known, true) {
+            state.limit = as_f64(peak.saturating_mul(4).max(START)).min(state.limit);
+        }
         match state.phase {
             Phase::Draining => state.phase = Phase::Probing,
             Phase::Probing => state.phase = Phase::Normal,
@@ -209,9 +220,20 @@ impl Concurrency {
                     state.limit = (state.limit * (1.0 - DECAY)).max(used).min(state.limit);
                 }
                 let (least, most) = (as_f64(self.bounds.least), as_f64(self.bounds.most));
-                state.limit = state.limit.clamp(least, most);
+                // So many calls, even one after the other, are answered within the slack.
+                let quick = if alone > 0.0 {
+                    as_f64(self.bounds.slack) / alone
+                } else {
+                    0.0
+                };
+                state.limit = state.limit.max(quick).clamp(least, most);
                 if now > state.calm.saturating_add(PROBE) {
-                    state.phase = Phase::Draining;
+                    // Where nothing waits there is nothing to find out, and nobody is refused for it.
+                    if pressure.max(mean / 2.0) < EASY {
+                        state.calm = now;
+                    } else {
+                        state.phase = Phase::Draining;
+                    }
                 }
             }
         }
@@ -224,10 +246,19 @@ impl Concurrency {
     }
 }
 
+/// What a window saw, each RPC weighed by its time.
+struct Pressure {
+    /// The shortest and the mean latency as a share of the tolerated one.
+    shortest: f64,
+    mean: f64,
+    /// The calm latency in microseconds; 0 where nothing was answered.
+    calm: f64,
+}
+
 impl State {
-    /// The shortest and the mean latency as a share of the tolerated one, each RPC weighed by its time; ends the window.
-    fn pressure(&self, calm: bool, slack: u64) -> (f64, f64) {
-        let (mut sum, mut means, mut weight) = (0.0, 0.0, 0.0);
+    /// What the window saw; ends it.
+    fn pressure(&self, calm: bool, slack: u64) -> Pressure {
+        let (mut sum, mut means, mut alone, mut weight) = (0.0, 0.0, 0.0, 0.0);
         for pace in &self.paces {
             let answers = pace.answers.swap(0, Ordering::Relaxed);
             let total = pace.total.swap(0, Ordering::Relaxed);
@@ -250,12 +281,14 @@ impl State {
             let fine = fine(next, slack);
             sum += as_f64(total) * as_f64(shortest) / fine.max(1.0);
             means += as_f64(total) * as_f64(total / answers) / fine.max(1.0);
+            alone += as_f64(total) * as_f64(next.max(1));
             weight += as_f64(total);
         }
-        if weight > 0.0 {
-            (sum / weight, means / weight)
-        } else {
-            (0.0, 0.0)
+        let share = |sum: f64| if weight > 0.0 { sum / weight } else { 0.0 };
+        Pressure {
+            shortest: share(sum),
+            mean: share(means),
+            calm: share(alone),
         }
     }
 }
