@@ -94,7 +94,15 @@ async fn scoring_is_killed_and_equals_a_fresh_one(store: TestStore) {
             tokio::spawn(async move { ingest(&client, part).await.unwrap() })
         };
         let process = started.await.unwrap();
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..600))).await;
+        // At work: it has begun with what is new, however long its start took.
+        let before = applied.last().copied().unwrap_or(0);
+        for _ in 0..200 {
+            if tables::count(&scoring.url, "event").await > before {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..300))).await;
         process.kill();
         expire_leases(&scoring.url).await;
         // How far it had come.

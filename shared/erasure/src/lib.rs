@@ -9,6 +9,9 @@ mod tombstone;
 
 use regard_database::Engine;
 
+// What is signed, announced and kept is these messages as they are encoded: they are the values.
+pub use regard_proto::common::v1::{ErasureMeasures, ErasurePart, FeedCursor};
+
 pub use receipt::{ALGORITHM, public_key, sign, text, verify};
 pub use relabel::{Pair, fresh, of_wire, parts, to_wire};
 

@@ -1,6 +1,6 @@
 //! An erasure, and who must report before it is complete.
 
-use regard_proto::common::v1::ErasurePart;
+use regard_erasure::ErasurePart;
 use regard_types::{Micros, Uuid};
 
 /// The services that hold something of a person, in the order of names.

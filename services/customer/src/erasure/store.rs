@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use prost::Message as _;
 use regard_database::{ColumnData, Conflict, Engine, Positions, Row, StoreError, Tx};
-use regard_erasure::Pair;
-use regard_proto::common::v1::{ErasureMeasures, ErasurePart, FeedCursor};
+use regard_erasure::{ErasureMeasures, ErasurePart, FeedCursor, Pair};
 use regard_types::{Micros, TenantId, Uuid};
 
 use super::domain::{Erasure, SERVICES, State};

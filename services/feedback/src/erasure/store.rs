@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use regard_database::{Row, StoreError, Tx};
-use regard_proto::common::v1::FeedCursor;
+use regard_erasure::FeedCursor;
 use regard_types::Uuid;
 
 /// A stretch of a lane that was read.

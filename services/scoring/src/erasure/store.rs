@@ -5,8 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use prost::Message as _;
 use regard_database::{ColumnData, Conflict, StoreError, Table, Tx};
-use regard_erasure::Pair;
-use regard_proto::common::v1::{ErasureMeasures, FeedCursor};
+use regard_erasure::{ErasureMeasures, FeedCursor, Pair};
 use regard_types::{CustomerId, RecordId, Service, TenantId, Uuid};
 
 use crate::event::{Event, Kind};
