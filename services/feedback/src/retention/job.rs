@@ -22,20 +22,20 @@ const WORK: (&str, &str) = ("retention", "text.expire");
 /// Looks for texts that are kept no longer now and then.
 pub(crate) fn job(db: &Database, every: Duration) -> Job {
     let db = db.clone();
-    Job::handing_back("text retention", move |stop| {
+    Job::handing_back("text_retention", move |stop| {
         let db = db.clone();
         async move { work(&db, every, &stop).await }
     })
 }
 
 async fn work(db: &Database, every: Duration, stop: &CancellationToken) {
-    let lease = db.lease("text retention");
+    let lease = db.lease("text_retention");
     while !stop.is_cancelled() {
         let done = round(db, &lease, stop).await;
         if let Err(fault) = &done {
             tracing::warn!(%fault, "texts that are kept no longer were not all removed, trying again later");
         }
-        job_ran(db.service(), "text retention", done.is_ok());
+        job_ran(db.service(), "text_retention", done.is_ok());
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(every) => {}
