@@ -60,9 +60,9 @@ fn orders_in_scores_out() {
     );
 
     // A read without a token may come before scoring has heard of the orders.
-    let mut value = serde_json::Value::Null;
+    let (mut scores, mut value) = (serde_json::Value::Null, serde_json::Value::Null);
     for _ in 0..200 {
-        let scores = json(&["scores", "crm:1", "--server", &at, "--json"]);
+        scores = json(&["scores", "crm:1", "--server", &at, "--json"]);
         let mut all = scores[0]["scores"].as_array().unwrap().iter();
         value = all.find(|s| s["name"] == "historic_value").unwrap().clone();
         if !value["value"].is_null() {
