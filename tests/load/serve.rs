@@ -48,6 +48,8 @@ impl Serve {
             .arg("serve")
             .args(services)
             .env("REGARD_SECRETS__ID_SECRET", ID_SECRET)
+            // The rows measure handlers and stores; what callers cost has a row of its own (platform).
+            .env("REGARD_IDENTITY__ALLOW_DEFAULT", "true")
             .env("REGARD_SECRETS__MASTER_KEY", ID_SECRET)
             .env("REGARD_DATA__FOLDER", folder)
             .env("REGARD_SERVER__LISTEN", format!("127.0.0.1:{port}"))
